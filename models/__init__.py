@@ -1,0 +1,18 @@
+"""What agents want: value laws, choice models, who comes and what there is to share."""
+
+from . import choice as choice
+from .laws import AbstractLaw as AbstractLaw
+from .laws import Beta as Beta
+from .laws import Discrete as Discrete
+from .laws import Empirical as Empirical
+from .laws import Mixture as Mixture
+from .laws import Uniform as Uniform
+from .population import Population as Population
+from .supply import AbstractSupply as AbstractSupply
+from .supply import Items as Items
+from .supply import Menu as Menu
+from .world import AbstractWorld as AbstractWorld
+from .world import Draws as Draws
+from .world import Independent as Independent
+from .world import Roster as Roster
+from .world import TypeTable as TypeTable

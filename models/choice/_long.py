@@ -1,0 +1,215 @@
+"""Reading choices from a long table: one row for each situation and alternative, every fault named by its row."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._check import require
+
+
+class Table(NamedTuple):
+    """A long table, with what is needed to name a row of it in a message."""
+
+    frame: Any
+    source: str
+    label: np.ndarray
+    word: str
+    sha256: str
+
+    def at(self, row: int | np.integer) -> str:
+        """Name of a row, as the reader of the message finds it."""
+        return f"{self.source}, {self.word} {self.label[row]}"
+
+
+def load(source: Any) -> Table:
+    """A table from a data frame, a mapping of columns, or the path of a CSV file."""
+    import pandas as pd
+
+    if not isinstance(source, str | os.PathLike):
+        frame = source if isinstance(source, pd.DataFrame) else pd.DataFrame(source)
+        return Table(frame, "data frame", np.asarray(frame.index, object), "row with index", "")
+    name = os.path.basename(os.fspath(source))
+    try:
+        with open(source, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        frame = pd.read_csv(source, skip_blank_lines=False)
+    except OSError as error:
+        raise ValueError(
+            f"{name} cannot be opened ({error.strerror}): check the path {os.fspath(source)!r}."
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(
+            f"{name} is empty: give a header line and one row for each situation and alternative."
+        ) from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        cure = "save it as UTF-8, with commas and as many fields in each row as in the header"
+        raise ValueError(f"{name} cannot be read as a CSV table ({str(error).strip()}): {cure}.") from error
+    blank = frame.isna().all(axis=1).to_numpy()
+    return Table(frame[~blank], name, np.flatnonzero(~blank) + 2, "line", digest)
+
+
+def read_long(
+    source: Any,
+    *,
+    situation: str,
+    alternative: str,
+    choice: str,
+    attributes: Sequence[str],
+    person: str | None,
+    available: str | None,
+    weight: str | None,
+    missing: str,
+    alternatives: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Fields of `ChoiceData` from a long table; `ChoiceData.from_long` documents the arguments."""
+    import pandas as pd
+
+    require(missing in ("error", "unavailable"), f'`missing` must be "error" or "unavailable", got {missing!r}.')
+    columns = (attributes,) if isinstance(attributes, str) else tuple(attributes)
+    table = load(source)
+    roles = [c for c in (situation, alternative, choice, person, available, weight, *columns) if c is not None]
+    absent = [c for c in dict.fromkeys(roles) if c not in table.frame.columns]
+    require(
+        not absent,
+        f"{table.source} has no column {', '.join(f'`{c}`' for c in absent)}: name one of "
+        f"{', '.join(f'`{c}`' for c in table.frame.columns)}.",
+    )
+    twice = [c for c in roles if (table.frame.columns == c).sum() > 1]
+    require(not twice, f"{table.source} has two columns named {twice[:1]}: rename one of them.")
+    require(len(table.frame) > 0, f"{table.source} is empty: give one row for each situation and alternative.")
+
+    for column in (situation, alternative, *(() if person is None else (person,))):
+        gap = table.frame[column].isna().to_numpy()
+        require(not gap.any(), f"{table.at(gap.argmax())}: column `{column}` is empty: fill it in or drop the row.")
+    s, situations = pd.factorize(table.frame[situation])
+    named = _names(table.frame[alternative])
+    if alternatives is None:
+        a, options = pd.factorize(named)
+        options = tuple(options)
+    else:
+        options = tuple(alternatives)
+        a = pd.Index(options).get_indexer(named)
+        at = (a < 0).argmax()
+        require(
+            a.min() >= 0,
+            f"{table.at(at)}: alternative `{named[at]}` in column `{alternative}` is not in `alternatives` "
+            f"{list(options)}: add it there or drop the row.",
+        )
+    shape = (len(situations), len(options))
+    cell = s * shape[1] + a
+    again = pd.Series(cell).duplicated().to_numpy()
+    at = again.argmax()
+    require(
+        not again.any(),
+        f"{table.at(at)}: alternative `{named[at]}` appears twice in situation {situations[s[at]]}: keep one row.",
+    )
+    present = np.zeros(shape, bool)
+    present.flat[cell] = True
+    if missing == "error" and not present.all():
+        where, which = np.argwhere(~present)[0]
+        raise ValueError(
+            f"{table.at((s == where).argmax())}: situation {situations[where]} has no row for alternative "
+            f'`{options[which]}`: add the row, or say `missing="unavailable"` if it could not be chosen.'
+        )
+
+    can = np.ones(len(cell), bool) if available is None else _flag(table, available, "can be chosen", "cannot")
+    take = _flag(table, choice, "is chosen", "is not")
+    times = np.bincount(s, take, shape[0])
+    if (times != 1).any():
+        bad = (times != 1).argmax()
+        rows = np.flatnonzero((s == bad) & take)
+        at, what = (rows[1], "a second choice") if rows.size else ((s == bad).argmax(), "no choice")
+        raise ValueError(
+            f"{table.at(at)}: situation {situations[bad]} has {what} in column `{choice}`: mark one row with 1, "
+            "or drop the situation."
+        )
+    forbidden = take & ~can
+    at = forbidden.argmax()
+    require(
+        not forbidden.any(),
+        f"{table.at(at)}: alternative `{named[at]}` is chosen, but column `{available}` says that it is not available: "
+        "correct one of the two.",
+    )
+    values = np.zeros((*shape, len(columns)))
+    for k, column in enumerate(columns):
+        values[..., k].flat[cell] = np.where(can, _number(table, column, can), 0.0)
+    present.flat[cell] = can
+    fields = {
+        "attributes": values,
+        "chosen": a[take][np.argsort(s[take])],
+        "alternatives": options,
+        "columns": columns,
+        "available": present,
+        "situations": np.asarray(situations),
+        "source": table.source,
+        "sha256": table.sha256,
+    }
+    if person is not None:
+        who, people = pd.factorize(table.frame[person])
+        fields["person"] = _per_situation(table, person, who, s, shape[0])
+        fields["people"] = np.asarray(people)
+    if weight is not None:
+        size = _number(table, weight, np.ones(len(cell), bool))
+        require((size >= 0).all(), f"{table.at((size < 0).argmax())}: `{weight}` is negative: a weight is 0 or more.")
+        fields["weight"] = _per_situation(table, weight, size, s, shape[0])
+    return fields
+
+
+def _names(column: Any) -> np.ndarray:
+    """Alternatives as text; codes that pandas made floating are written as the integers they are."""
+    if column.dtype.kind == "f" and (column % 1 == 0).all():
+        column = column.astype("int64")
+    return column.astype(str).to_numpy(object)
+
+
+def _floats(column: Any) -> np.ndarray:
+    """Numbers, NaN where there is none."""
+    import pandas as pd
+
+    number: Any = pd.to_numeric(column, errors="coerce")
+    return number.to_numpy(float, na_value=np.nan)
+
+
+def _number(table: Table, column: str, needed: np.ndarray) -> np.ndarray:
+    text = table.frame[column]
+    number = _floats(text)
+    bad = needed & ~np.isfinite(number)
+    at = bad.argmax()
+    require(
+        not bad.any(),
+        f"{table.at(at)}: column `{column}` holds {_shown(text.iloc[at])}, which is not a finite number: "
+        "correct it, or drop the situation.",
+    )
+    return number
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None or value != value else repr(str(value))
+
+
+def _flag(table: Table, column: str, yes: str, no: str) -> np.ndarray:
+    number = _floats(table.frame[column])
+    bad = ~np.isin(number, (0.0, 1.0))
+    at = bad.argmax()
+    require(
+        not bad.any(),
+        f"{table.at(at)}: column `{column}` holds {_shown(table.frame[column].iloc[at])}: "
+        f"write 1 where the alternative {yes} and 0 where it {no}.",
+    )
+    return number == 1
+
+
+def _per_situation(table: Table, column: str, value: np.ndarray, s: np.ndarray, situations: int) -> np.ndarray:
+    """One value for each situation, refused where its rows disagree."""
+    _, first = np.unique(s, return_index=True)
+    out = value[first]
+    differs = value != out[s]
+    require(
+        not differs.any(),
+        f"{table.at(differs.argmax())}: column `{column}` changes within a situation: give its rows one entry.",
+    )
+    assert out.shape == (situations,)
+    return out

@@ -1,0 +1,8 @@
+"""Value laws: how much one agent may value one option. Each is a pytree in its parameters; see `AbstractLaw`."""
+
+from ._law import AbstractLaw as AbstractLaw
+from .beta import Beta as Beta
+from .discrete import Discrete as Discrete
+from .discrete import Empirical as Empirical
+from .mixture import Mixture as Mixture
+from .uniform import Uniform as Uniform
