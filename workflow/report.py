@@ -7,6 +7,7 @@ import numpy as np
 
 from ..inference.outcome import Outcome
 from ..inference.posterior import Posterior
+from ..mechanisms import Averaged
 from ..mechanisms.classic import Boston, Utilitarian
 from ..mechanisms.pseudomarket import TokenMarket
 from . import answers, certainty, details, figures
@@ -90,7 +91,7 @@ def _decision(setting, posterior, tuned, outcome, audits, shares) -> dict[str, A
 
 def _rules(setting: Setting, outcome: Outcome) -> dict[str, Any]:
     classics = setting.classics()
-    sampled = [n for n, r in classics.items() if r.needs_key and n in outcome.rules]
+    sampled = {n: r.coins for n, r in classics.items() if isinstance(r, Averaged) and n in outcome.rules}
     settled = [n for n, r in classics.items() if isinstance(r, Boston | Utilitarian) and n in outcome.rules]
     held = {name for factor, name in _held_back(outcome).items() if factor != 1}
     rows, loose = [], []
@@ -113,10 +114,9 @@ def _rules(setting: Setting, outcome: Outcome) -> dict[str, Any]:
         f"Gains and envy in {unit_of(setting)} per traveller: mean, and 90\N{NO-BREAK SPACE}% interval over "
         f"{outcome.data.sizes['draw']} posterior draws."
     )
-    coins = setting.study.propagate.coins
     notes = {
-        f"¹ {answers.listed(sampled or [''])}: expected chances have no formula, so envy is measured on averages of "
-        f"{coins} lotteries, which overstates it.": sampled,
+        f"¹ {answers.listed([*sampled] or [''])}: expected chances have no formula, so envy is measured on averages of "
+        f"{max(sampled.values(), default=0)} lotteries, which overstates it.": sampled,
         f"² {answers.listed(settled or [''])}: no lottery is held, so envy is that of seats as handed out. Telling the "
         "truth is not rewarded, yet they are played on true wishes; in use they may do worse.": settled,
         "³ Gains count every promised seat as if it existed, so these rules look better than they could be.": loose,
