@@ -40,7 +40,7 @@ def _pack(x: Any) -> Any:
         kind = type(x)
         if not kind.__module__.startswith(ROOT + "."):
             raise ValueError(f"`{kind.__name__}` is not a class of this library; save its numbers yourself.")
-        fields = {f.name: _pack(getattr(x, f.name)) for f in dataclasses.fields(x)}
+        fields = {f.name: _pack(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
         return {"class": f"{kind.__module__.removeprefix(ROOT + '.')}.{kind.__name__}", "fields": fields}
     if isinstance(x, jax.Array | np.ndarray | np.generic):
         array = np.asarray(x)

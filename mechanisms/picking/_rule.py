@@ -1,0 +1,63 @@
+"""What all rules of this room share: bids in, shares out, and a softer relative to train on."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..base import AbstractMechanism, Allocation
+from ._bids import Bids, allocation, bids_of
+
+
+class AbstractPickingRule(AbstractMechanism):
+    """A rule that gives every item to exactly one agent, and tosses no coins.
+
+    Subclasses write `_shares` for one population, and read `_temperature`: None for the rule itself.
+    """
+
+    deterministic = True
+    _temperature: Float[Array | np.ndarray, ""] | float | None = eqx.field(init=False, default=None)
+
+    @abc.abstractmethod
+    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
+        """Shares of one population, in {0, 1}, or in [0, 1] when softened."""
+
+    @property
+    def _agents(self) -> int | None:
+        """How many agents the rule is for, where it is for so many only."""
+        return None
+
+    def allocate(self, reported: Bids, key: PRNGKeyArray | None = None) -> Allocation:
+        """Who gets what.
+
+        Args:
+            reported: bids `[..., agents, items]`, not negative: a population, or a plain array of any real dtype.
+            key: ignored, the rule tosses no coins.
+
+        Returns:
+            Shares `[..., agents, items]` in {0, 1}, each item once; in [0, 1] when softened.
+
+        Raises:
+            ValueError: the bids have fewer than two axes or agents, no item, or an entry that is negative, NaN or infinite.
+        """
+        del key
+        bids = bids_of(reported, self._agents)
+        batch = bids.shape[:-2]
+        if not batch:
+            return allocation(reported, bids, self._shares(bids))
+        shares = jax.vmap(self._shares)(bids.reshape(-1, *bids.shape[-2:]))
+        return allocation(reported, bids, shares.reshape(bids.shape))
+
+    def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "AbstractPickingRule":
+        """The rule with shares in [0, 1] that tend to its own as `temperature` falls; the class says in which unit."""
+        return self._at(temperature)
+
+    def harden(self) -> "AbstractPickingRule":
+        """The rule itself."""
+        return self if self._temperature is None else self._at(None)
+
+    def _at(self, temperature: Any) -> Any:
+        return eqx.tree_at(lambda rule: rule._temperature, self, temperature, is_leaf=lambda x: x is None)
