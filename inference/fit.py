@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ..models.choice import identification
 from ._density import density
 from ._devices import Devices, leading_axis
 from ._mode import find_mode
+from ._model import Model
 from ._nuts import run_nuts
 from ._precision import Precision, cast, precision_scope
 from .posterior import Posterior
@@ -41,8 +41,8 @@ def fit(
     """Fit a model to data.
 
     Args:
-        model: a model of `fairhand.models`, such as `choice.ConditionalLogit`.
-        data: what it takes, such as `choice.ChoiceData`.
+        model: a model of `fairhand.models`, such as `choice.ConditionalLogit` or `ratings.CommonLaw`.
+        data: what it takes, such as `choice.ChoiceData` or `ratings.RatingData`.
         key: all randomness; `jax.random.key(0)` by default.
         method: `"nuts"`, which `"auto"` takes, starts each chain at the mode jittered by 1.5 of its standard deviations,
             with the Laplace covariance as metric; `"map"` stops at the mode and draws from its Laplace approximation.
@@ -72,6 +72,10 @@ def fit(
     """
     if method not in ("auto", "nuts", "map"):
         raise ValueError(f"`method` must be 'auto', 'nuts' or 'map', got {method!r}.")
+    if not isinstance(model, Model):
+        raise ValueError(
+            f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit`; got {model!r}."
+        )
     for name, value in {"draws": draws, "chains": chains, "warmup": warmup + 1}.items():
         if value < 1:
             raise ValueError(f"`{name}` is too small: {value}.")
@@ -79,7 +83,7 @@ def fit(
         raise ValueError(f"`target_accept` must be between 0 and 1, got {target_accept}.")
     notes = []
     if check:
-        notes += identification.require(model, data).notes
+        notes += model.identify(data)
     key = jax.random.key(0) if key is None else key
     with precision_scope(precision) as dtype, jax.numpy_rank_promotion("allow"):
         target = density(model, model.start(data), dtype)

@@ -3,31 +3,32 @@
 import importlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
-from ..models.choice import ChoiceData
-from ..models.supply import AbstractSupply
 from ..models.world import AbstractWorld, Draws
 from ._arviz import inference_data
 from ._precision import precision_scope
 from .diagnosis import Diagnosis, diagnose
 
 ENGINE = "h5netcdf"
+ROOMS = ("choice",)
 
 
 class Posterior:
-    """Draws of a model's coefficients given data, and what to make of them.
+    """Draws of a model's parameters given data, and what to make of them.
 
     Attributes:
         model, data: what was fitted to what.
         groups: `xarray` datasets by ArviZ group: posterior, sample_stats, observed_data, constant_data.
         diagnosis: R-hat, effective sizes, divergences, and advice.
         method: `"nuts"` or `"laplace"`.
-        mode: coefficients at the posterior mode (in the sampler's coordinates), by name.
+        mode: parameters at the posterior mode (in the sampler's coordinates), by name.
         seconds: first chunk (compilation included) and the rest.
     """
 
@@ -55,84 +56,127 @@ class Posterior:
         groups = {
             "posterior": dataset(sites),
             "sample_stats": dataset(sampler),
-            "observed_data": xr.Dataset({"chosen": ("situation", np.asarray(data.chosen))}),
-            "constant_data": _data_to_dataset(data),
+            "observed_data": xr.Dataset(data.observed()),
+            "constant_data": xr.Dataset(data.constant()),
         }
-        names = model.names(data.alternatives)
-        values = {name: sites["coefficient"][..., i] for i, name in enumerate(names)}
-        diagnosis = diagnose(values, sampler, method, target, notes)
-        mode = dict(zip(names, np.asarray(centre["coefficient"], float).tolist(), strict=True))
+        diagnosis = diagnose(model.scalars(sites, data), sampler, method, target, notes)
+        mode = {name: float(x) for name, x in model.scalars(centre, data).items()}
         return cls(model, data, groups, diagnosis, method=method, precision=precision, mode=mode, seconds=seconds)
 
     @property
+    def sites(self) -> dict[str, np.ndarray]:
+        """All draws of every site of the model, `[chains * draws, ...]`, by name."""
+        found = self.groups["posterior"].data_vars.items()
+        return {str(name): x.values.reshape(-1, *x.shape[2:]) for name, x in found}
+
+    @property
+    def scalars(self) -> dict[str, np.ndarray]:
+        """All draws of the numbers the diagnosis judges, `[chains * draws]`, by name."""
+        return self.model.scalars(self.sites, self.data)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The coefficients, in order."""
-        return self.model.names(self.data.alternatives)
+        """The parameters, in order."""
+        return tuple(self.scalars)
 
     @property
     def coefficient(self) -> np.ndarray:
-        """All draws of the coefficients, `[chains * draws, coefficients]`, as estimated, in the units of the data."""
-        x = self.groups["posterior"]["coefficient"].values
-        return x.reshape(-1, x.shape[-1])
+        """All draws of a logit's coefficients, `[chains * draws, coefficients]`, as estimated, in the units of the data."""
+        return self.sites["coefficient"]
 
     @property
     def mean(self) -> dict[str, float]:
         """Posterior means by name."""
-        return dict(zip(self.names, self.coefficient.mean(0).tolist(), strict=True))
+        return {name: float(x.mean()) for name, x in self.scalars.items()}
 
     @property
     def sd(self) -> dict[str, float]:
         """Posterior standard deviations by name."""
-        return dict(zip(self.names, self.coefficient.std(0).tolist(), strict=True))
+        return {name: float(x.std()) for name, x in self.scalars.items()}
 
-    def world(
-        self,
-        *,
-        supply: AbstractSupply,
-        new: int | None = None,
-        same: bool = False,
-        draws: int | None = 200,
-        **where: Any,
-    ) -> Draws:
-        """Who comes, one world a draw: `new` strangers, or the `same` people that are in the data.
+    def _thinned(self, draws: int | None) -> dict[str, np.ndarray]:
+        sites = self.sites
+        total = len(next(iter(sites.values())))
+        keep = np.linspace(0, total - 1, total if draws is None else min(draws, total)).round().astype(int)
+        return {name: x[keep] for name, x in sites.items()}
+
+    def world(self, *, draws: int | None = 200, **where: Any) -> Draws:
+        """Who comes, one world a draw; what else to say is the model's to ask.
 
         Args:
-            supply: what there is to share.
-            new: how many strangers. `same`: the people in the data, their errors drawn given what they chose.
             draws: how many posterior draws, evenly spaced; None takes all.
-            **where: passed to the model, e.g. `outside="car"`, `kind=groups`.
+            **where: passed to the model. Choices: `supply=`, and `new=50` strangers or `same=True`, the people in the
+                data, their errors drawn given what they chose; also `outside="car"`, `kind=groups`. Ratings: `agents=`
+                and `items=` for strangers, `same=True` for the people in the data.
 
         Raises:
-            ValueError: neither or both of `new` and `same`.
+            ValueError: the model refuses what was said.
         """
-        coefficient = self.coefficient
-        if draws is not None:
-            keep = np.linspace(0, len(coefficient) - 1, min(draws, len(coefficient))).round().astype(int)
-            coefficient = coefficient[keep]
-        world: AbstractWorld = self.model.world(coefficient, self.data, supply=supply, new=new, same=same, **where)
+        world: AbstractWorld = self.model.worlds(self._thinned(draws), self.data, **where)
         if not isinstance(world, Draws):
             raise TypeError("the model's world has no axis of draws")
         return world
 
-    def log_likelihood(self, batch_size: int = 200) -> np.ndarray:
-        """Log-probability of each observation in each draw, `[chains, draws, situations]`, in bounded memory."""
-        x = self.groups["posterior"]["coefficient"].values
-        design, available, chosen = self.model.arguments(self.data)[:3]
-        flat = x.reshape(-1, x.shape[-1])
-        with precision_scope(self.precision):  # pyright: ignore[reportArgumentType]
-            parts = [
-                np.asarray(self.model.pointwise(flat[i : i + batch_size], design, available, chosen))
-                for i in range(0, len(flat), batch_size)
-            ]
-        return np.concatenate(parts).reshape(*x.shape[:2], -1)
+    def law(self, *, draws: int | None = None) -> Any:
+        """The posterior of value laws: a law whose leaves carry a leading axis of draws, or a tuple of one per agent.
 
-    def inference_data(self, log_likelihood: bool = False) -> Any:
-        """For ArviZ: `InferenceData`, or a `DataTree` under ArviZ 1."""
+        Args:
+            draws: how many posterior draws, evenly spaced; None takes all.
+
+        Raises:
+            ValueError: the model knows no value law; models of `fairhand.models.ratings` do.
+        """
+        if not hasattr(self.model, "laws"):
+            raise ValueError(
+                f"`{type(self.model).__name__}` has no law of cardinal values: fit a model of `fairhand.models.ratings`."
+            )
+        return self.model.laws(self._thinned(draws), self.data)
+
+    def log_likelihood(self, batch_size: int = 200) -> np.ndarray:
+        """Log-probability of each observation in each draw, `[chains, draws, observations]`, in bounded memory."""
+        sites, sizes = self.sites, self.groups["posterior"].sizes
+        with precision_scope(self.precision), jax.numpy_rank_promotion("allow"):  # pyright: ignore[reportArgumentType]
+            parts = [
+                np.asarray(self.model.log_densities({k: x[i : i + batch_size] for k, x in sites.items()}, self.data))
+                for i in range(0, sizes["chain"] * sizes["draw"], batch_size)
+            ]
+        each = np.concatenate(parts)
+        return each.reshape(sizes["chain"], sizes["draw"], *each.shape[1:])
+
+    def inference_data(self, log_likelihood: bool = False, derived: Mapping[str, Any] | None = None) -> Any:
+        """For ArviZ: `InferenceData`, or a `DataTree` under ArviZ 1.
+
+        Args:
+            log_likelihood: add the log-probability of each observation.
+            derived: functions of the parameters by name, `[chains * draws, ...]` in the order of `law(draws=None)`;
+                they join the posterior, so that ArviZ summarises and judges them as it does the parameters.
+
+        Raises:
+            ValueError: a derived variable has not one entry for each draw, or the name of a parameter.
+        """
         groups = dict(self.groups)
         if log_likelihood:
-            axes = ("chain", "draw", "situation")
-            groups["log_likelihood"] = xr.Dataset({"chosen": (axes, self.log_likelihood())})
+            name, (dims, _) = next(iter(self.data.observed().items()))
+            axes = ("chain", "draw", *((dims,) if isinstance(dims, str) else dims))
+            groups["log_likelihood"] = xr.Dataset({name: (axes, self.log_likelihood())})
+        if derived is not None:
+            groups["posterior"] = groups["posterior"].assign(self._by_chain(derived))
         return inference_data(groups)
+
+    def _by_chain(self, derived: Mapping[str, Any]) -> dict[str, tuple[list[str], np.ndarray]]:
+        sizes, named = self.groups["posterior"].sizes, {}
+        for name, x in derived.items():
+            x = np.asarray(x)
+            if x.shape[:1] != (sizes["chain"] * sizes["draw"],):
+                raise ValueError(
+                    f"`derived[{name!r}]` must have one entry for each of the {sizes['chain'] * sizes['draw']} draws; it "
+                    f"has shape {x.shape}. Take all of them: `law(draws=None)`."
+                )
+            if name in self.groups["posterior"]:
+                raise ValueError(f"`derived[{name!r}]` is the name of a parameter: rename it.")
+            axes = ["chain", "draw", *(f"{name}_dim{i}" for i in range(x.ndim - 1))]
+            named[name] = (axes, x.reshape(sizes["chain"], sizes["draw"], *x.shape[1:]))
+        return named
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one NetCDF file: groups for ArviZ, and model, data and diagnosis as JSON in its attributes. No pickle."""
@@ -144,10 +188,7 @@ class Posterior:
             "mode": self.mode,
             "seconds": self.seconds,
             "notes": self.diagnosis.notes,
-            "alternatives": self.data.alternatives,
-            "columns": self.data.columns,
-            "source": self.data.source,
-            "sha256": self.data.sha256,
+            **self.data.facts(),
         }
         partial = path.with_suffix(".partial")
         xr.Dataset(attrs={"fairhand": json.dumps(facts)}).to_netcdf(partial, mode="w", engine=ENGINE)
@@ -172,17 +213,17 @@ class Posterior:
         for name in ("posterior", "sample_stats", "observed_data", "constant_data"):
             with xr.open_dataset(path, group=name, engine=ENGINE) as group:
                 groups[name] = group.load()
-        kind = getattr(importlib.import_module("..models.choice", __package__), facts["model"]["model"])
+        kind = _model_named(facts["model"]["model"])
         model = kind.from_spec(facts["model"])
-        data = _data_from_dataset(groups["constant_data"], groups["observed_data"], facts)
-        sampler = {name: x.values for name, x in groups["sample_stats"].data_vars.items()}
-        draws = groups["posterior"]["coefficient"].values
-        values = {name: draws[..., i] for i, name in enumerate(model.names(data.alternatives))}
-        diagnosis = diagnose(values, sampler, facts["method"], 0.8, tuple(facts["notes"]))
+        plain = lambda name: {str(k): x.values for k, x in groups[name].data_vars.items()}
+        data = kind.data_type.from_saved(plain("observed_data"), plain("constant_data"), facts)
+        values = model.scalars(plain("posterior"), data)
+        diagnosis = diagnose(values, plain("sample_stats"), facts["method"], 0.8, tuple(facts["notes"]))
         return cls(model, data, groups, diagnosis, **{k: facts[k] for k in ("method", "precision", "mode", "seconds")})
 
     def __repr__(self) -> str:
-        head = f"Posterior of {type(self.model).__name__} by {self.method}, {len(self.coefficient)} draws"
+        sizes = self.groups["posterior"].sizes
+        head = f"Posterior of {type(self.model).__name__} by {self.method}, {sizes['chain'] * sizes['draw']} draws"
         return f"{head}\n{self.diagnosis}"
 
 
@@ -191,31 +232,10 @@ def load(path: str | os.PathLike) -> Posterior:
     return Posterior.load(path)
 
 
-def _data_to_dataset(data: ChoiceData) -> xr.Dataset:
-    axes = ("situation", "alternative")
-    return xr.Dataset(
-        {
-            "attributes": ((*axes, "column"), data.attributes),
-            "available": (axes, data.available.astype("int8")),
-            "person": ("situation", data.person),
-            "weight": ("situation", data.weight),
-            "situation_name": ("situation", np.asarray(data.situations).astype(str)),
-            "person_name": ("people", np.asarray(data.people).astype(str)),
-        }
-    )
-
-
-def _data_from_dataset(constant: xr.Dataset, observed: xr.Dataset, facts: dict[str, Any]) -> ChoiceData:
-    return ChoiceData(
-        attributes=constant["attributes"].values,
-        chosen=observed["chosen"].values,
-        alternatives=tuple(facts["alternatives"]),
-        columns=tuple(facts["columns"]),
-        available=constant["available"].values.astype(bool),
-        person=constant["person"].values,
-        weight=constant["weight"].values,
-        situations=constant["situation_name"].values.astype(str),
-        people=constant["person_name"].values.astype(str),
-        source=facts["source"],
-        sha256=facts["sha256"],
-    )
+def _model_named(name: str) -> Any:
+    """The class of a model, looked up in the rooms of `models` only: a file may not name anything else."""
+    for room in ROOMS:
+        found = getattr(importlib.import_module(f"..models.{room}", __package__), name, None)
+        if found is not None and hasattr(found, "from_spec"):
+            return found
+    raise ValueError(f"the file holds a posterior of `{name}`, which this version of fairhand does not have.")

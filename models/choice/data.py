@@ -132,6 +132,44 @@ class ChoiceData:
         )
         return cls(**fields)
 
+    @classmethod
+    def from_saved(cls, observed: Any, constant: Any, facts: Any) -> "ChoiceData":
+        """The data whose `observed()`, `constant()` and `facts()` these are, arrays by name."""
+        return cls(
+            attributes=constant["attributes"],
+            chosen=observed["chosen"],
+            alternatives=tuple(facts["alternatives"]),
+            columns=tuple(facts["columns"]),
+            available=constant["available"].astype(bool),
+            person=constant["person"],
+            weight=constant["weight"],
+            situations=constant["situation_name"].astype(str),
+            people=constant["person_name"].astype(str),
+            source=facts["source"],
+            sha256=facts["sha256"],
+        )
+
+    def observed(self) -> dict[str, tuple[Any, np.ndarray]]:
+        """The choices: name to dimensions and array."""
+        return {"chosen": ("situation", np.asarray(self.chosen))}
+
+    def constant(self) -> dict[str, tuple[Any, np.ndarray]]:
+        """What they were choices among, in the same form."""
+        axes = ("situation", "alternative")
+        return {
+            "attributes": ((*axes, "column"), self.attributes),
+            "available": (axes, self.available.astype("int8")),
+            "person": ("situation", self.person),
+            "weight": ("situation", self.weight),
+            "situation_name": ("situation", np.asarray(self.situations).astype(str)),
+            "person_name": ("people", np.asarray(self.people).astype(str)),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Names and origin, as JSON can hold them."""
+        names = {"alternatives": self.alternatives, "columns": self.columns}
+        return {**names, "source": self.source, "sha256": self.sha256}
+
     @property
     def num_situations(self) -> int:
         """How many choices were made."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -85,6 +85,8 @@ class ConditionalLogit(eqx.Module):
         >>> model.names(("air", "car"))
         ('gc', 'ttme', 'hinc:air', 'constant:air')
     """
+
+    data_type: ClassVar[type] = ChoiceData
 
     attributes: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
     interactions: Any = eqx.field(static=True, converter=_pairs, default=())
@@ -210,6 +212,20 @@ class ConditionalLogit(eqx.Module):
         """Dimensions of the sites, for ArviZ (which forbids a dimension named as its variable)."""
         return {"coefficient": ["term"], "beta": ["free_term"], "chosen": ["situation"]}
 
+    def identify(self, data: ChoiceData) -> tuple[str, ...]:
+        """Notes of `identification.check`; refuses data that do not identify the model."""
+        from .identification import require
+
+        return require(self, data).notes
+
+    def scalars(self, sites: Mapping[str, Any], data: ChoiceData) -> dict[str, Any]:
+        """The coefficients by name, out of the posterior's sites."""
+        return {name: sites["coefficient"][..., i] for i, name in enumerate(self.names(data.alternatives))}
+
+    def log_densities(self, sites: Mapping[str, Any], data: ChoiceData) -> Float[Array, "draws situations"]:
+        """`pointwise` of the posterior's sites."""
+        return self.pointwise(sites["coefficient"], self.design(data), data.available, data.chosen)
+
     def pointwise(
         self,
         coefficient: Float[Array | np.ndarray, "*draws coefficients"],
@@ -281,6 +297,10 @@ class ConditionalLogit(eqx.Module):
         from ._build import build_world
 
         return build_world(self, coefficient, data, supply=supply, new=new, same=same, outside=outside, kind=kind)
+
+    def worlds(self, sites: Mapping[str, Any], data: ChoiceData, **where: Any) -> "AbstractWorld":
+        """`world` of the posterior's sites."""
+        return self.world(sites["coefficient"], data, **where)
 
     def to_spec(self) -> dict[str, Any]:
         """The model as plain values that JSON can hold; `from_spec` reads it."""
