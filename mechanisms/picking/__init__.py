@@ -9,5 +9,8 @@ from .picking_exchange import Picking as Picking
 from .picking_exchange import PickingExchange as PickingExchange
 from .quantile_threshold import QuantileThreshold as QuantileThreshold
 from .ranking import Ranking as Ranking
+from .stream import Streamed as Streamed
+from .stream import allocate_stream as allocate_stream
+from .threshold_welfare import threshold_welfare as threshold_welfare
 from .weighted_ranking import WeightedRanking as WeightedRanking
 from .welfare_max import WelfareMax as WelfareMax

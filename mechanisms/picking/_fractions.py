@@ -130,8 +130,8 @@ def quotas(r: Any, items: int) -> Int[Array | np.ndarray, "*batch pickers"]:
     """
     known = concrete(as_array(r))
     if known is None:
-        return _whole(jnp, jnp.asarray(r), items, jnp.finfo(r.dtype).eps)
-    return np.asarray(_whole(np, known.astype(np.float64), items, np.finfo(known.dtype).eps))
+        return _whole(jnp, jnp.asarray(r), items, float(jnp.finfo(r.dtype).eps))
+    return np.asarray(_whole(np, known.astype(np.float64), items, float(np.finfo(known.dtype).eps)))
 
 
 def _whole(xp: Any, r: Any, items: int, eps: float) -> Any:
@@ -168,8 +168,8 @@ thresholds = _Thresholds()
 class _LogisticThenOne(transforms.ParameterFreeTransform):
     """A logistic step in every coordinate, and 1 at the end."""
 
-    domain = constraints.real_vector
-    codomain = thresholds
+    domain = constraints.real_vector  # pyright: ignore[reportAssignmentType]  NumPyro declares properties
+    codomain = thresholds  # pyright: ignore[reportAssignmentType]
 
     def __call__(self, x: Any) -> Any:
         return jnp.concatenate([transforms.SigmoidTransform()(x), jnp.ones_like(x[..., :1])], -1)
@@ -178,7 +178,7 @@ class _LogisticThenOne(transforms.ParameterFreeTransform):
         return transforms.SigmoidTransform()._inverse(y[..., :-1])
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return transforms.SigmoidTransform().log_abs_det_jacobian(x, y[..., :-1], intermediates).sum(-1)
+        return jnp.sum(transforms.SigmoidTransform().log_abs_det_jacobian(x, y[..., :-1], intermediates), -1)
 
     def forward_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[:-1], shape[-1] + 1)

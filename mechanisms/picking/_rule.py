@@ -19,7 +19,7 @@ class AbstractPickingRule(AbstractMechanism):
     """
 
     deterministic = True
-    _temperature: Float[Array | np.ndarray, ""] | float | None = eqx.field(init=False, default=None)
+    _temperature: Float[Array | np.ndarray, ""] | float | None = eqx.field(init=False, default_factory=lambda: None)
 
     @abc.abstractmethod
     def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:

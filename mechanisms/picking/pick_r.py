@@ -84,7 +84,7 @@ class PickR(AbstractPickingRule):
     @property
     def agents(self) -> int:
         """How many agents the rule is for."""
-        return len(self.quotas) if self.quotas is not None else np.shape(self.r)[-1]
+        return len(self.quotas) if self.r is None else self.r.shape[-1]  # pyright: ignore[reportArgumentType]
 
     def counts(self, items: int) -> Int[Array | np.ndarray, " agents"]:
         """Quotas t `[agents]` for so many items, by place in the order.

@@ -88,6 +88,7 @@ class Picking(AbstractComponent):
         self.picker = picker
         self.menu = None if menu is None else tuple(_indices("menu", bundle) for bundle in menu)
         self.size = size
+        self._temperature = None
 
     def __check_init__(self):
         require(self.picker in (0, 1), f"`picker` must be agent 0 or 1, got {self.picker!r}.")

@@ -42,7 +42,7 @@ class QuantileThreshold(AbstractPickingRule):
     """
 
     s: Float[Array | np.ndarray, "*draws agents"] = learned(thresholds, converter=as_s)
-    law: AbstractLaw
+    law: AbstractLaw  # pyright: ignore[reportGeneralTypeIssues]  `s` has no default
 
     def __check_init__(self):
         require(isinstance(self.law, AbstractLaw), f"`law` must be a law of values, got {type(self.law).__name__}.")

@@ -67,6 +67,7 @@ class WeightedRanking(AbstractPickingRule):
             weights = equalising_weights(laws).weights
         self.laws = tuple(laws)
         self.weights = weights
+        self._temperature = None
 
     def __check_init__(self):
         count = np.shape(self.weights)[-1]
