@@ -13,7 +13,6 @@ from ...models.population import Population
 from ..base import Allocation, Certificate
 
 SAID = "`values` must be finite and not negative; clean them or shift them, since only their order and size matter."
-Bids = Population | Float[Array | np.ndarray, "*batch agents items"]
 
 
 def bids_of(values: Any, agents: int | None = None) -> Float[Array, "*batch agents items"]:
@@ -51,15 +50,20 @@ def _sound(bids: Any, xp: Any) -> Any:
     return xp.all((bids >= 0) & (bids < xp.inf))
 
 
+def tie(dtype: Any) -> float:
+    """How closely two computed scores agree, relative to them, to be tied: 1e-12, or rounding where that is coarser."""
+    return max(1e-12, 4 * float(jnp.finfo(dtype).eps))
+
+
 def first_best(scores: Float[Array, "*batch agents items"]) -> Int[Array, "*batch items"]:
-    """Who scores most on each item; scores that agree to 1e-12 relative are tied, and the lowest index wins."""
+    """Who scores most on each item; scores that agree up to `tie` are tied, and the lowest index wins."""
     return jnp.argmax(is_best(scores), -2).astype(jnp.int32)
 
 
 def is_best(scores: Float[Array, "*batch agents items"]) -> Bool[Array, "*batch agents items"]:
-    """Whether an agent's score is the greatest on an item, up to 1e-12 relative."""
+    """Whether an agent's score is the greatest on an item, up to `tie`."""
     most = jnp.max(scores, -2, keepdims=True)
-    return scores >= most - 1e-12 * jnp.abs(most)
+    return scores >= most - tie(scores.dtype) * jnp.abs(most)
 
 
 def soft_first_best(

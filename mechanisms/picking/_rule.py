@@ -8,21 +8,27 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ...models._check import as_array
 from ..base import AbstractMechanism, Allocation
-from ._bids import Bids, allocation, bids_of
+from ._bids import allocation, bids_of
 
 
 class AbstractPickingRule(AbstractMechanism):
     """A rule that gives every item to exactly one agent, and tosses no coins.
 
-    Subclasses write `_shares` for one population, and read `_temperature`: None for the rule itself.
+    Subclasses write `_shares` for one population, and read `_temperature`: None for the rule itself. What depends on the
+    number of items alone is computed by `_prepare`, outside the compiled program, in the precision of the rule's own numbers.
     """
 
     deterministic = True
     _temperature: Float[Array | np.ndarray, ""] | float | None = eqx.field(init=False, default_factory=lambda: None)
 
+    def _prepare(self, items: int) -> Any:
+        """What `_shares` needs to know besides the bids."""
+        del items
+
     @abc.abstractmethod
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any) -> Float[Array, "agents items"]:
         """Shares of one population, in {0, 1}, or in [0, 1] when softened."""
 
     @property
@@ -30,7 +36,7 @@ class AbstractPickingRule(AbstractMechanism):
         """How many agents the rule is for, where it is for so many only."""
         return None
 
-    def allocate(self, reported: Bids, key: PRNGKeyArray | None = None) -> Allocation:
+    def allocate(self, reported: Any, key: PRNGKeyArray | None = None) -> Allocation:
         """Who gets what.
 
         Args:
@@ -45,15 +51,11 @@ class AbstractPickingRule(AbstractMechanism):
         """
         del key
         bids = bids_of(reported, self._agents)
-        batch = bids.shape[:-2]
-        if not batch:
-            return allocation(reported, bids, self._shares(bids))
-        shares = jax.vmap(self._shares)(bids.reshape(-1, *bids.shape[-2:]))
-        return allocation(reported, bids, shares.reshape(bids.shape))
+        return allocation(reported, bids, _run(self, bids, self._prepare(bids.shape[-1])))
 
     def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "AbstractPickingRule":
         """The rule with shares in [0, 1] that tend to its own as `temperature` falls; the class says in which unit."""
-        return self._at(temperature)
+        return self._at(as_array(temperature))
 
     def harden(self) -> "AbstractPickingRule":
         """The rule itself."""
@@ -61,3 +63,11 @@ class AbstractPickingRule(AbstractMechanism):
 
     def _at(self, temperature: Any) -> Any:
         return eqx.tree_at(lambda rule: rule._temperature, self, temperature, is_leaf=lambda x: x is None)
+
+
+@eqx.filter_jit
+def _run(rule: AbstractPickingRule, bids: Float[Array, "*batch agents items"], prepared: Any) -> Array:
+    if bids.ndim == 2:
+        return rule._shares(bids, prepared)
+    one = lambda b: rule._shares(b, prepared)
+    return jax.vmap(one)(bids.reshape(-1, *bids.shape[-2:])).reshape(bids.shape)

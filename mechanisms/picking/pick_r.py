@@ -9,10 +9,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 from numpyro.distributions import constraints
 
-from ...models._check import concrete, require
+from ...models._check import require
 from ..parameters import learned
 from ..promises import DSIC, AbstractPromise, Feasible
 from ._bids import ranks, shares_of
+from ._favourites import TAKEN, favourites, keys_of
 from ._fractions import as_quotas, as_r, quotas
 from ._rule import AbstractPickingRule
 from ._soft_top import soft_top
@@ -100,8 +101,11 @@ class PickR(AbstractPickingRule):
     def _agents(self) -> int:
         return self.agents
 
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
-        counts = jnp.asarray(self.counts(bids.shape[-1]))
+    def _prepare(self, items: int) -> Int[Array, " agents"]:
+        return jnp.asarray(self.counts(items))
+
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any) -> Float[Array, "agents items"]:
+        counts = prepared
         turn = _pick if self._temperature is None else self._soft
         if self.order is None:
             return turn(bids, counts)
@@ -132,19 +136,10 @@ class PickR(AbstractPickingRule):
 
 def _pick(bids: Float[Array, "agents items"], counts: Int[Array, " agents"]) -> Float[Array, "agents items"]:
     agents, items = bids.shape
-    favourites = jnp.argsort(-bids, axis=-1, stable=True)
+    keys = keys_of(bids)
 
-    def turn(owner, x):
-        me, mine, count = x
-        free = owner[mine] == agents
-        taken = free & (jnp.cumsum(free) <= count)
-        return owner.at[mine].set(jnp.where(taken, me, owner[mine]), unique_indices=True), None
+    def turn(i, owner):
+        return jnp.where(favourites(jnp.where(owner == agents, keys[i], TAKEN), counts[i]), i, owner)
 
     nobody = jnp.full(items, agents, jnp.int32)
-    owner, _ = lax.scan(turn, nobody, (jnp.arange(agents, dtype=jnp.int32), favourites, counts))
-    return shares_of(owner, agents, bids.dtype)
-
-
-def known_quotas(rule: PickR, items: int) -> np.ndarray | None:
-    """The rule's quotas where they are numbers now."""
-    return concrete(rule.counts(items))
+    return shares_of(lax.fori_loop(0, agents, turn, nobody), agents, bids.dtype)

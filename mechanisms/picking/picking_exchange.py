@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from ...models._check import require
 from ..promises import DSIC, AbstractPromise, Feasible
 from ..reports import Either, Orders, Scalings
-from ._bids import is_best, ranks, soft_first_best
+from ._bids import is_best, ranks, soft_first_best, tie
 from ._rule import AbstractPickingRule
 from ._soft_top import soft_top
 
@@ -28,13 +28,14 @@ def _indices(name: str, items: Any) -> tuple[int, ...]:
     return tuple(int(j) for j in found)
 
 
+def _bundles(menu: Any) -> Any:
+    return None if menu is None else tuple(_indices("menu", bundle) for bundle in menu)
+
+
 class AbstractComponent(AbstractPickingRule):
     """A truthful rule for two agents on some of the items; by itself a mechanism if those are all there are."""
 
-    @property
-    @abc.abstractmethod
-    def items(self) -> tuple[int, ...]:
-        """The items it hands out, in ascending order."""
+    items: eqx.AbstractVar[tuple[int, ...]]  # what it hands out, in ascending order
 
     @abc.abstractmethod
     def _first(self, bids: Float[Array, "2 mine"]) -> Float[Array, " mine"]:
@@ -44,7 +45,8 @@ class AbstractComponent(AbstractPickingRule):
     def _agents(self) -> int:
         return 2
 
-    def _shares(self, bids: Float[Array, "2 items"]) -> Float[Array, "2 items"]:
+    def _shares(self, bids: Float[Array, "2 items"], prepared: Any = None) -> Float[Array, "2 items"]:
+        del prepared
         _require_partition((self,), bids.shape[-1])
         first = self._first(bids)
         return jnp.stack([first, 1 - first])
@@ -78,36 +80,24 @@ class Picking(AbstractComponent):
         [1.0, 0.0, 0.0]
     """
 
-    _items: tuple[int, ...] = eqx.field(static=True)
+    items: tuple[int, ...] = eqx.field(static=True, converter=lambda x: tuple(sorted(_indices("items", x))))
     picker: int = eqx.field(static=True)
-    menu: tuple[tuple[int, ...], ...] | None = eqx.field(static=True)
-    size: int | None = eqx.field(static=True)
-
-    def __init__(self, items: Any, picker: int, *, menu: Any = None, size: int | None = None):
-        self._items = tuple(sorted(_indices("items", items)))
-        self.picker = picker
-        self.menu = None if menu is None else tuple(_indices("menu", bundle) for bundle in menu)
-        self.size = size
-        self._temperature = None
+    menu: tuple[tuple[int, ...], ...] | None = eqx.field(static=True, kw_only=True, default=None, converter=_bundles)
+    size: int | None = eqx.field(static=True, kw_only=True, default=None)
 
     def __check_init__(self):
         require(self.picker in (0, 1), f"`picker` must be agent 0 or 1, got {self.picker!r}.")
-        require(self._items, "`items` is empty; a component needs at least one item.")
+        require(self.items, "`items` is empty; a component needs at least one item.")
         require((self.menu is None) != (self.size is None), "Give exactly one of `menu` and `size`.")
         if self.menu is not None:
             require(self.menu, "`menu` is empty; list at least one bundle (the empty bundle is []).")
-            strange = [bundle for bundle in self.menu if not set(bundle) <= set(self._items)]
-            require(not strange, f"`menu` offers {strange[:1]}, which is not among `items` {self._items}.")
+            strange = [bundle for bundle in self.menu if not set(bundle) <= set(self.items)]
+            require(not strange, f"`menu` offers {strange[:1]}, which is not among `items` {self.items}.")
         else:
             require(
-                isinstance(self.size, int | np.integer) and 0 <= self.size <= len(self._items),
-                f"`size` must be a whole number from 0 to {len(self._items)}, got {self.size!r}.",
+                isinstance(self.size, int | np.integer) and 0 <= self.size <= len(self.items),
+                f"`size` must be a whole number from 0 to {len(self.items)}, got {self.size!r}.",
             )
-
-    @property
-    def items(self) -> tuple[int, ...]:
-        """The items it hands out, in ascending order."""
-        return self._items
 
     def _first(self, bids: Float[Array, "2 mine"]) -> Float[Array, " mine"]:
         mine = bids[self.picker]
@@ -115,7 +105,7 @@ class Picking(AbstractComponent):
         return taken if self.picker == 0 else 1 - taken
 
     def _best_of(self, mine: Float[Array, " mine"]) -> Float[Array, " mine"]:
-        bundles = jnp.asarray([[j in bundle for j in self._items] for bundle in self.menu or ()], mine.dtype)
+        bundles = jnp.asarray([[j in bundle for j in self.items] for bundle in self.menu or ()], mine.dtype)
         worth = (bundles @ mine)[:, None]
         if self._temperature is not None:
             return soft_first_best(worth, self._temperature)[:, 0] @ bundles
@@ -162,7 +152,7 @@ class Exchange(AbstractComponent):
         require(not both, f"`first` and `second` both own item {min(both, default=0)}; endowments must be disjoint.")
 
     @property
-    def items(self) -> tuple[int, ...]:
+    def items(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The items it hands out, in ascending order."""
         return tuple(sorted(self.first + self.second))
 
@@ -174,7 +164,7 @@ class Exchange(AbstractComponent):
         return owned * (1 - swap) + (1 - owned) * swap
 
     def _wants(self, gain: Float[Array, " 2"], whole: Float[Array, " 2"]) -> Float[Array, " 2"]:
-        wants = gain > 1e-12 * whole
+        wants = gain > tie(gain.dtype) * whole
         if self._temperature is None:
             return wants.astype(gain.dtype)
         unit = jax.lax.stop_gradient(jnp.where(whole > 0, whole, 1.0))
@@ -217,7 +207,8 @@ class PickingExchange(AbstractPickingRule):
     def _agents(self) -> int:
         return 2
 
-    def _shares(self, bids: Float[Array, "2 items"]) -> Float[Array, "2 items"]:
+    def _shares(self, bids: Float[Array, "2 items"], prepared: Any = None) -> Float[Array, "2 items"]:
+        del prepared
         _require_partition(self.components, bids.shape[-1])
         first = jnp.zeros(bids.shape[-1], bids.dtype)
         for component in self.components:

@@ -61,11 +61,17 @@ class QuantileThreshold(AbstractPickingRule):
         known = concrete(self.s)
         return PickR(s_to_r(self.s) if known is None else np.asarray(s_to_r(known)))
 
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
+    def _prepare(self, items: int) -> Float[Array, " agents"]:
+        del items
+        return cuts(self.s, self.law)
+
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any) -> Float[Array, "agents items"]:
         if self._temperature is None:
-            return shares_of(first_accepting(accepts(bids, self.s, self.law)), bids.shape[0], bids.dtype)
+            accept = bids >= prepared.astype(bids.dtype)[:, None]
+            return shares_of(first_accepting(accept), bids.shape[0], bids.dtype)
         level = self.law.cdf(bids).astype(bids.dtype)
         over = level - (1 - jnp.asarray(self.s, bids.dtype))[:, None]
+        over = jnp.where(over == 0, 1.0, over)  # who is exactly at the threshold accepts, and the limit must too
         take = jax.nn.sigmoid(over / self._temperature).at[-1].set(1.0)
         passed = jnp.cumprod(1 - take[:-1], 0)
         return take * jnp.concatenate([jnp.ones_like(take[:1]), passed])
@@ -76,11 +82,10 @@ class QuantileThreshold(AbstractPickingRule):
         return (Feasible(),)
 
 
-def accepts(bids: Float[Array, "agents items"], s: Any, law: AbstractLaw) -> Bool[Array, "agents items"]:
-    """F(v) ≥ 1 − s, asked as v ≥ Q(1 − s), the same for every law: one quantile an agent and none an item."""
-    s = jnp.asarray(s, bids.dtype)
-    cut = jnp.where(s < 1, law.quantile(1 - s).astype(bids.dtype), -jnp.inf)
-    return bids >= cut[:, None]
+def cuts(s: Any, law: AbstractLaw) -> Float[Array, " agents"]:
+    """Least values accepted: F(v) ≥ 1 − s is v ≥ Q(1 − s) for every law, one quantile an agent and none an item."""
+    s = jnp.asarray(s)
+    return jnp.where(s < 1, law.quantile(1 - s), -jnp.inf)
 
 
 def first_accepting(accept: Bool[Array, "agents items"]) -> Array:

@@ -1,5 +1,7 @@
 """Ranking: an item goes to whoever ranks it highest among her own."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,8 @@ class Ranking(AbstractPickingRule):
         [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     """
 
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any = None) -> Float[Array, "agents items"]:
+        del prepared
         place, agents = ranks(bids), bids.shape[0]
         if self._temperature is None:
             return shares_of(jnp.argmin(place, 0), agents, bids.dtype)

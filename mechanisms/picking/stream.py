@@ -4,15 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from ...models._check import dtype_of, require
 from ..base import AbstractMechanism
-from ._bids import SAID
+from ._bids import SAID, tie
 from .pick_r import PickR
-from .quantile_threshold import QuantileThreshold
+from .quantile_threshold import QuantileThreshold, cuts
 from .ranking import Ranking
 from .welfare_max import WelfareMax
 
@@ -120,10 +119,9 @@ def _top(bids: np.ndarray, count: int) -> np.ndarray:
 
 
 def _by_threshold(rule: QuantileThreshold, read: Row, items: int) -> Streamed:
-    s = jnp.asarray(rule.s)
-    cuts = np.asarray(jnp.where(s < 1, rule.law.quantile(1 - s), -jnp.inf))
-    owner, utility = np.full(items, -1, np.int32), np.zeros(cuts.size)
-    for i, cut in enumerate(cuts):
+    least = np.asarray(cuts(rule.s, rule.law))
+    owner, utility = np.full(items, -1, np.int32), np.zeros(least.size)
+    for i, cut in enumerate(least):
         bids = read(i)
         taken = (owner < 0) & (bids >= cut.astype(bids.dtype))
         owner[taken] = i
@@ -148,7 +146,7 @@ def _by_value(rule: WelfareMax, read: Row, agents: int, items: int) -> Streamed:
     most = score(0, read(0))
     for i in range(1, agents):
         most = np.maximum(most, score(i, read(i)))
-    enough = most - 1e-12 * most
+    enough = most if rule.weights is None else most - tie(most.dtype) * most
     owner, utility = np.full(items, -1, np.int32), np.zeros(agents)
     for i in range(agents):
         bids = read(i)

@@ -9,11 +9,12 @@ from jaxtyping import Array, Float
 
 from ...models._check import require
 from ...models.laws import AbstractLaw
-from ._bids import Bids, bids_of
+from ._bids import bids_of
 from ._fractions import as_s, reach
+from .quantile_threshold import cuts
 
 
-def threshold_welfare(s: Any, law: AbstractLaw, values: Bids | None = None) -> Float[Array, ""]:
+def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Array, ""]:
     r"""Welfare per item of QT-s, in units of the values.
 
     .. math:: W(s) = \sum_i R_i T(1 - s_i), \qquad
@@ -62,7 +63,7 @@ def _closed_form(s: Float[Array, " agents"], law: AbstractLaw) -> Float[Array, "
 
 @jax.custom_vjp
 def _on_values(s: Float[Array, " agents"], law: AbstractLaw, bids: Float[Array, "*batch agents items"]) -> Any:
-    cut = _cuts(s, law, bids.dtype)
+    cut = cuts(s, law).astype(bids.dtype)
 
     def turn(i, state):
         free, total = state
@@ -76,10 +77,6 @@ def _on_values(s: Float[Array, " agents"], law: AbstractLaw, bids: Float[Array, 
     return (lax.fori_loop(0, bids.shape[-2], turn, start)[1] / bids.shape[-1]).mean()
 
 
-def _cuts(s: Array, law: AbstractLaw, dtype: Any) -> Float[Array, " agents"]:
-    return jnp.where(s < 1, law.quantile(1 - s), -jnp.inf).astype(dtype)
-
-
 def _forward(s, law, bids):
     return _on_values(s, law, bids), (s, law, bids)
 
@@ -87,7 +84,7 @@ def _forward(s, law, bids):
 def _backward(kept, g):
     s, law, bids = kept
     (of_s,) = jax.vjp(lambda s: _closed_form(s, law), s)[1](g.astype(jnp.result_type(s, law.mean)))
-    cut = _cuts(s, law, bids.dtype).reshape((-1, 1))
+    cut = cuts(s, law).astype(bids.dtype).reshape((-1, 1))
     accept = bids >= cut
     first = jnp.cumsum(accept, -2, dtype=jnp.int32) == 1
     shares = (accept & first).astype(bids.dtype)

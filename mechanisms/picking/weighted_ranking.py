@@ -83,8 +83,11 @@ class WeightedRanking(AbstractPickingRule):
         typical = _quantiles(self.laws, levels)
         return jnp.asarray(self.weights, typical.dtype)[:, None] * typical
 
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
-        scores = jnp.take_along_axis(self.rank_scores(bids.shape[-1]), ranks(bids), -1).astype(bids.dtype)
+    def _prepare(self, items: int) -> Float[Array, "agents items"]:
+        return self.rank_scores(items)
+
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any) -> Float[Array, "agents items"]:
+        scores = jnp.take_along_axis(prepared, ranks(bids), -1).astype(bids.dtype)
         if self._temperature is not None:
             return soft_first_best(scores, self._temperature)
         return shares_of(first_best(scores), bids.shape[0], bids.dtype)

@@ -22,8 +22,9 @@ class WelfareMax(AbstractPickingRule):
     """Each item goes to the agent whose weighted bid is greatest: the benchmark of every truthful rule.
 
     Envy-free with high probability for values drawn alike, and fractionally Pareto optimal on the bids; it promises nothing
-    about incentives, since inflated bids win everything. Bids whose weighted sizes agree to 1e-12 relative are tied, and the
-    lowest index wins. Softened, agents share an item by a softmax, in units of the mean best bid.
+    about incentives, since inflated bids win everything. Equal bids, or weighted bids that agree to 1e-12 relative (to
+    rounding in single precision), are tied, and the lowest index wins. Softened, agents share an item by a softmax, in units
+    of the mean best bid.
 
     Source: Halpern, Psomas and Zhang, sections 2 and 4, where it is the benchmark.
 
@@ -46,11 +47,13 @@ class WelfareMax(AbstractPickingRule):
     def _agents(self) -> int | None:
         return None if self.weights is None else np.shape(self.weights)[-1]
 
-    def _shares(self, bids: Float[Array, "agents items"]) -> Float[Array, "agents items"]:
+    def _shares(self, bids: Float[Array, "agents items"], prepared: Any = None) -> Float[Array, "agents items"]:
+        del prepared
         scores = bids if self.weights is None else jnp.asarray(self.weights, bids.dtype)[:, None] * bids
         if self._temperature is not None:
             return soft_first_best(scores, self._temperature)
-        return shares_of(first_best(scores), bids.shape[0], bids.dtype)
+        owner = jnp.argmax(bids, 0) if self.weights is None else first_best(scores)
+        return shares_of(owner, bids.shape[0], bids.dtype)
 
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
