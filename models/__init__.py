@@ -1,11 +1,13 @@
 """What agents want: value laws, choice models, who comes and what there is to share."""
 
 from . import choice as choice
+from . import ratings as ratings
 from .laws import AbstractLaw as AbstractLaw
 from .laws import Beta as Beta
 from .laws import Discrete as Discrete
 from .laws import Empirical as Empirical
 from .laws import Mixture as Mixture
+from .laws import Power as Power
 from .laws import Uniform as Uniform
 from .population import Population as Population
 from .supply import AbstractSupply as AbstractSupply

@@ -5,4 +5,5 @@ from .beta import Beta as Beta
 from .discrete import Discrete as Discrete
 from .discrete import Empirical as Empirical
 from .mixture import Mixture as Mixture
+from .power import Power as Power
 from .uniform import Uniform as Uniform

@@ -127,7 +127,9 @@ def _implicit_rule(primals, tangents):
         on_atom, atom_dot = _atom(law, law_dot, x, u)
         given_dot = jnp.where(on_atom & ~given, atom_dot, given_dot)
         given, u_slope = given | on_atom, jnp.where(on_atom, 0.0, 1 / jnp.where(on_atom, 1.0, f))
-    inner = -_along(lambda law: law._tails(x)[0], law, law_dot) / jnp.where(given, 1.0, f)
+    below, above = law._tails(x)
+    below_dot, above_dot = _along(lambda law: law._tails(x), law, law_dot)
+    inner = jnp.where(below < above, -below_dot, above_dot) / jnp.where(given, 1.0, f)  # the smaller tail is precise
     return x, jnp.where(given, given_dot, inner) + _times(u_slope, u_dot)
 
 

@@ -13,6 +13,7 @@ from ._derivatives import envelope_tail_integral, implicit_quantile
 from ._incomplete_beta import beta_density, beta_quantile, beta_tails
 from ._law import AbstractLaw
 from ._quadrature import expected_max_by_quadrature
+from ._regular import Strips, strip
 from ._validate import numbers
 
 
@@ -22,8 +23,8 @@ class Beta(AbstractLaw):
     .. math::
         F(x) = I_x(a, b), \quad E (X - x)^+ = (m - x) (1 - F(x)) + \frac{x (1 - x) f(x)}{a + b}, \quad m = \frac{a}{a + b}
 
-    Gradients in `a` and `b` are exact to quadrature everywhere, in the quantile by implicit differentiation; spec of
-    paper 001, section 5 ("supply a custom rule") [X]. The expected maximum is by quadrature.
+    Gradients in `a` and `b` are exact to quadrature everywhere, in the quantile by implicit differentiation [X]. The
+    expected maximum is by quadrature.
 
     Args:
         a: scalar, first shape, positive.
@@ -105,3 +106,7 @@ class Beta(AbstractLaw):
 
     def _valid(self) -> bool:
         return True
+
+    def _strips(self) -> Strips:
+        limit = lambda k: jnp.where(k < 1, jnp.inf, jnp.where(k > 1, 0.0, 1.0))
+        return strip(*self._support(), limit(self.a), limit(self.b))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .._check import as_array, require
 from ._law import AbstractLaw
+from ._regular import Strips, strip
 from ._validate import numbers, probabilities
 
 
@@ -101,6 +102,9 @@ class AbstractAtomic(AbstractLaw):
     def _valid(self) -> bool:
         return False
 
+    def _strips(self) -> Strips:
+        return strip(*self._support(), jnp.inf, jnp.inf)
+
 
 class Discrete(AbstractAtomic):
     r"""Finitely many values, each with its probability.
@@ -112,7 +116,8 @@ class Discrete(AbstractAtomic):
     them; a drawn `sample` has none. Two equal atoms are refused: add their probabilities, or use `Empirical`. The level
     of the k-th smallest atom is the floating sum of k probabilities: ask `quantile` at levels it computed itself.
 
-    Source: spec of paper 000, sections 1, 4 and contract; F̄(x) = P(X ≥ x) there is `survival` [P, erratum E1].
+    Source: Blanchard and Jaillet, "Near-Optimal Mechanisms for Resource Allocation Without Monetary Transfers": their F̄
+    is `survival`, P(X ≥ x) and not P(X > x) [P].
 
     Args:
         atoms: `[atoms]`, distinct values, in any order.
@@ -159,7 +164,8 @@ class Empirical(AbstractAtomic):
     Gradients in the samples follow the order statistics. It has atoms, so no theorem for continuous laws applies
     (`is_valid` is False), and u-levels are multiples of 1/k: smooth or fit a law if k is small.
 
-    Source: spec of paper 001, section 1 and M11, "plug-in version".
+    Source: Halpern, Psomas and Zhang, "Truthful Fair Division under Stochastic Valuations": what is known of a law that
+    is only sampled; put into a rule for a known law it gives the plug-in rule [X].
 
     Args:
         samples: `[samples]`, observed values in any order; copies are ties.

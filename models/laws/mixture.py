@@ -1,7 +1,6 @@
 """Mixtures of laws."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -14,10 +13,11 @@ from .._check import as_array, require
 from ._derivatives import envelope_tail_integral, implicit_quantile
 from ._law import AbstractLaw
 from ._quadrature import expected_max_by_quadrature
+from ._regular import Strips, join
 from ._validate import probabilities
 
 
-def _as_laws(laws: Sequence[AbstractLaw]) -> tuple[AbstractLaw, ...]:
+def _as_laws(laws: Any) -> Any:
     return tuple(laws) if isinstance(laws, list | tuple) else laws
 
 
@@ -31,7 +31,7 @@ class Mixture(AbstractLaw):
     weights too, and so are samples, which are quantiles: a drawn component would hide that gradient. Where an atom's jump
     meets the path, pathwise gradients in the weights miss the jump.
 
-    Source: spec of paper 001, contract ("of cdfs; quantile by a safeguarded root").
+    Source: elementary [X].
 
     Args:
         weights: `[laws]`, probability of each component.
@@ -157,3 +157,6 @@ class Mixture(AbstractLaw):
     def _valid(self) -> Bool[Array, ""]:
         each = jnp.stack([jnp.asarray(law._valid()) for law in self.laws])
         return jnp.all(each | (self.weights == 0))
+
+    def _strips(self) -> Strips:
+        return join([law._strips() for law in self.laws], self.weights > 0)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._check import as_array, require
 from ._law import AbstractLaw
+from ._regular import Strips, strip
 from ._validate import numbers
 
 
@@ -20,7 +21,8 @@ class Uniform(AbstractLaw):
         F(x) = \frac{x - l}{h - l}, \quad Q(u) = (1 - u) l + u h, \quad
         T(u) = (1 - u) \frac{Q(u) + h}{2}, \quad E \max_n X = \frac{l + n h}{n + 1}
 
-    Source: spec of paper 001, section 1; U[0, 1] is its running example [P].
+    Source: Halpern, Psomas and Zhang, "Truthful Fair Division under Stochastic Valuations"; U[0, 1] is a valid law of
+    section 2 [P], the formulas are elementary [D].
 
     Args:
         low: scalar, least value, in units of the values.
@@ -85,4 +87,7 @@ class Uniform(AbstractLaw):
         return jnp.stack([self.low, self.high])
 
     def _valid(self) -> Bool[Array, ""]:
-        return self.low >= 0
+        return (self.low >= 0) & (self.low < self.high)
+
+    def _strips(self) -> Strips:
+        return strip(self.low, self.high)

@@ -13,10 +13,10 @@ import scipy.integrate
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from helpers import assert_close
 
 from fairhand.models import laws
 from fairhand.models.laws import Beta, Discrete, Empirical, Mixture, Uniform
+from helpers import assert_close
 
 SHAPES = np.array([[2.0, 5.0], [0.5, 0.5], [0.1, 3.0], [60.0, 40.0], [1.0, 1.0], [3.0, 0.2]])
 LEVELS = np.array([1e-3, 0.1, 0.37, 0.5, 0.8, 0.999])
@@ -147,7 +147,8 @@ def test_beta_expected_max_matches_closed_form_and_mpmath():
             np.testing.assert_allclose(value, count * a / (count * a + 1), rtol=1e-6)
             exact = np.asarray(a, float)
             np.testing.assert_allclose(value, count * exact / (count * exact + 1), rtol=1e-11)
-            np.testing.assert_allclose(slope, count / (count * exact + 1) ** 2, rtol=1e-10)
+            # 3e-14 is what derivatives of the incomplete beta function promise
+            np.testing.assert_allclose(slope, count / (count * exact + 1) ** 2, rtol=1e-10, atol=3e-14)
         rows = [(2, 5, 7, 0.5216545471788964), (0.1, 3, 20, 0.29445678175054274), (200, 300, 1000, 0.4719470711778544)]
         for a, b, count, expected in rows:  # mpmath 1.4, 25 digits
             np.testing.assert_allclose(Beta(a, b).expected_max(count), expected, rtol=1e-12)
@@ -248,7 +249,7 @@ def test_empirical_matches_numpy_with_ties(dtype):
     assert_close(law.survival(x), [(samples >= v).mean() for v in x])
     assert_close(law.tail_integral(levels), [np.sort(samples)[k:].sum() / 7 for k in range(8)])
     assert_close(law.expected_max(2), np.maximum.outer(samples, samples).mean())
-    assert_close(jax.grad(lambda s: Empirical(s).tail_integral(5.5 / 7))(samples), np.array([1, 0, 0, 0, 0, 0, 2]) / [14] * [1, 1, 1, 1, 1, 1, 1])
+    assert_close(jax.grad(lambda s: Empirical(s).tail_integral(5.5 / 7))(samples), np.array([1, 0, 0, 0, 0, 0, 2]) / 14)
 
 
 # Mixtures
@@ -374,7 +375,9 @@ def test_a_posterior_of_betas_gives_each_draw_its_own():
 def test_jit_equals_eager_and_nothing_calls_the_host(law):
     function = lambda law, u: (law.quantile(u), law.cdf(u), law.mean, law.support, law.is_valid)
     u = jnp.array([0.0, 0.2, 0.7])
-    for compiled, eager in zip(jax.tree.leaves(jax.jit(function)(law, u)), jax.tree.leaves(function(law, u)), strict=True):
+    for compiled, eager in zip(
+        jax.tree.leaves(jax.jit(function)(law, u)), jax.tree.leaves(function(law, u)), strict=True
+    ):
         assert_close(np.asarray(compiled, float), np.asarray(eager, float))
     assert "callback" not in str(jax.make_jaxpr(jax.grad(lambda law: law.tail_integral(0.3)))(law))
 

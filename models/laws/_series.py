@@ -1,0 +1,67 @@
+r"""Differences of exponentials that lose no digit near zero, where the plain formulas are 0/0; all scalar.
+
+.. math::
+    E_1(z) = \frac{1 - e^{-z}}{z}, \quad E_2(z) = \frac{e^{-z} - 1 + z}{z^2}, \quad
+    E_1 - E_2 = \frac{1 - (1 + z) e^{-z}}{z^2}
+
+Within one of zero they are Taylor sums, whose derivatives are as precise as they are.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Scalar = Float[Array, ""]
+_TERMS = 20
+
+
+def _taylor(coefficients: list[float], z: Scalar) -> Scalar:
+    total = jnp.zeros_like(z)
+    for c in reversed(coefficients):
+        total = total * z + c
+    return total
+
+
+def _near_or_far(coefficients: list[float], far, z: Scalar) -> Scalar:
+    near = jnp.abs(z) < 1
+    return jnp.where(near, _taylor(coefficients, jnp.where(near, z, 0.0)), far(jnp.where(near, 1.0, z)))
+
+
+def decay_1(z: Scalar) -> Scalar:
+    """E₁(z) = (1 − exp(−z))/z, the mean of exp(−z t) over t in [0, 1]."""
+    terms = [(-1) ** j / math.factorial(j + 1) for j in range(_TERMS)]
+    return _near_or_far(terms, lambda z: -jnp.expm1(-z) / z, z)
+
+
+def decay_2(z: Scalar) -> Scalar:
+    """E₂(z) = (exp(−z) − 1 + z)/z²."""
+    terms = [(-1) ** j / math.factorial(j + 2) for j in range(_TERMS)]
+    return _near_or_far(terms, lambda z: (jnp.expm1(-z) + z) / (z * z), z)
+
+
+def decay_slope(z: Scalar) -> Scalar:
+    """E₁(z) − E₂(z) = −E₁'(z), the mean of t exp(−z t) over t in [0, 1]."""
+    terms = [(-1) ** j * (j + 1) / math.factorial(j + 2) for j in range(_TERMS)]
+    return _near_or_far(terms, lambda z: -(jnp.expm1(-z) + z * jnp.exp(-z)) / (z * z), z)
+
+
+def not_all_below(n: Scalar, y: Scalar) -> Scalar:
+    r"""∫ of 1 − tⁿ over t in [1 − y, 1], for n > 0 and y in [0, 1].
+
+    With x = 1 − y and L = −log x it is :math:`(n (y - x L) + x (n L)^2 E_2(n L)) / (1 + n)`, both terms positive.
+    """
+    inner = y < 1
+    x = 1 - jnp.where(inner, y, 0.5)
+    log = -jnp.log1p(-jnp.where(inner, y, 0.5))
+    near = log < 1
+    first = jnp.where(near, x * log * log * decay_2(jnp.where(near, -log, 0.0)), y - x * log)
+    second = x * (n * log) * (n * log) * decay_2(n * log)
+    return jnp.where(inner, (n * first + second) / (1 + n), n / (1 + n))
+
+
+def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the Gauss–Legendre rule on [0, 1]."""
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    return (x + 1) / 2, w / 2
