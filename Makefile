@@ -27,6 +27,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/picking.py
 
 # One set of pins for every Python from 3.11 on.
 lock: $(UV)

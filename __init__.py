@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .inference import propagate as propagate
     from .inference import tune as tune
     from .mechanisms import Averaged as Averaged
+    from .mechanisms import Built as Built
     from .mechanisms import Limit as Limit
     from .mechanisms import Repeated as Repeated
     from .mechanisms import ex_post as ex_post
@@ -58,6 +59,7 @@ _NAMES = {
     "propagate": ".inference",
     "tune": ".inference",
     "Averaged": ".mechanisms",
+    "Built": ".mechanisms",
     "Limit": ".mechanisms",
     "Repeated": ".mechanisms",
     "ex_post": ".mechanisms",

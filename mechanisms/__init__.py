@@ -9,6 +9,7 @@ from .base import AbstractMechanism as AbstractMechanism
 from .base import Allocation as Allocation
 from .base import Certificate as Certificate
 from .base import require_key as require_key
+from .built import Built as Built
 from .metrics import ex_post as ex_post
 from .objective import AbstractObjective as AbstractObjective
 from .objective import Limit as Limit

@@ -7,8 +7,11 @@ from .laws import Beta as Beta
 from .laws import Discrete as Discrete
 from .laws import Empirical as Empirical
 from .laws import Mixture as Mixture
+from .laws import PiecewiseLinear as PiecewiseLinear
 from .laws import Power as Power
 from .laws import Uniform as Uniform
+from .laws import WorstCaseFamily as WorstCaseFamily
+from .own_laws import OwnLaws as OwnLaws
 from .population import Population as Population
 from .supply import AbstractSupply as AbstractSupply
 from .supply import Items as Items

@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ...models._check import concrete, require
 from ...models.laws import AbstractLaw
@@ -88,12 +87,8 @@ def cuts(s: Any, law: AbstractLaw) -> Float[Array, " agents"]:
     return jnp.where(s < 1, law.quantile(1 - s), -jnp.inf)
 
 
-def first_accepting(accept: Bool[Array, "agents items"]) -> Array:
-    """Index of the first agent who accepts, `[items]`; the last one accepts everything."""
-
-    def turn(owner, x):
-        me, wants = x
-        return jnp.where((owner == accept.shape[0]) & wants, me, owner), None
-
-    nobody = jnp.full(accept.shape[1], accept.shape[0], jnp.int32)
-    return lax.scan(turn, nobody, (jnp.arange(accept.shape[0], dtype=jnp.int32), accept))[0]
+def first_accepting(accept: Bool[Array, "*batch agents items"]) -> Int[Array, "*batch items"]:
+    """Index of the first agent who accepts, `[..., items]`; the last one accepts everything."""
+    agents = accept.shape[-2]
+    index = jnp.broadcast_to(jnp.arange(agents, dtype=jnp.int32)[:, None], accept.shape[-2:])
+    return jnp.min(jnp.where(accept, jnp.broadcast_to(index, accept.shape), agents - 1), -2)

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from ...models._check import require
 from ...models.laws import AbstractLaw
-from ._bids import bids_of
+from ._bids import bids_of, shares_of
 from ._fractions import as_s, reach
-from .quantile_threshold import cuts
+from .quantile_threshold import cuts, first_accepting
 
 
 def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Array, ""]:
@@ -54,27 +54,32 @@ def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Arr
         return _closed_form(s, law)
     bids = bids_of(values, s.shape[-1])
     require(s.ndim == 1, f"`s` must be one vector of thresholds; got shape {s.shape}. Map over it with `jax.vmap`.")
+    return _compiled(s, law, bids)
+
+
+@jax.jit
+def _compiled(s, law, bids):
     return _on_values(s, law, bids)
 
 
+@jax.jit
 def _closed_form(s: Float[Array, " agents"], law: AbstractLaw) -> Float[Array, ""]:
     return jnp.sum(reach(s) * law.tail_integral(1 - s))
 
 
 @jax.custom_vjp
 def _on_values(s: Float[Array, " agents"], law: AbstractLaw, bids: Float[Array, "*batch agents items"]) -> Any:
-    cut = cuts(s, law).astype(bids.dtype)
+    accept = bids >= _across(cuts(s, law), bids)
+    # One pass over the values: "the first who accepts" is an associative choice, so it can be a reduction over agents.
+    first = lambda one, two: (one[0] | two[0], jnp.where(one[0], one[1], two[1]))
+    start = (jnp.zeros((), bool), jnp.zeros((), bids.dtype))
+    _, collected = lax.reduce((accept, bids), start, first, (bids.ndim - 2,))
+    # Summed population by population first: one plain float32 sum over all of them would round.
+    return (collected.sum(-1) / bids.shape[-1]).mean()
 
-    def turn(i, state):
-        free, total = state
-        mine = lax.dynamic_index_in_dim(bids, i, bids.ndim - 2, keepdims=False)
-        taken = free & (mine >= cut[i])
-        # Summed item by item first: a plain float32 sum over all populations would round.
-        return free & ~taken, total + jnp.where(taken, mine, 0.0).sum(-1)
 
-    shape = bids.shape[:-2]
-    start = (jnp.ones((*shape, bids.shape[-1]), bool), jnp.zeros(shape, bids.dtype))
-    return (lax.fori_loop(0, bids.shape[-2], turn, start)[1] / bids.shape[-1]).mean()
+def _across(cut: Float[Array, " agents"], bids: Array) -> Array:
+    return cut.astype(bids.dtype).reshape((1,) * (bids.ndim - 2) + (-1, 1))
 
 
 def _forward(s, law, bids):
@@ -84,10 +89,8 @@ def _forward(s, law, bids):
 def _backward(kept, g):
     s, law, bids = kept
     (of_s,) = jax.vjp(lambda s: _closed_form(s, law), s)[1](g.astype(jnp.result_type(s, law.mean)))
-    cut = cuts(s, law).astype(bids.dtype).reshape((-1, 1))
-    accept = bids >= cut
-    first = jnp.cumsum(accept, -2, dtype=jnp.int32) == 1
-    shares = (accept & first).astype(bids.dtype)
+    accept = bids >= _across(cuts(s, law), bids)
+    shares = shares_of(first_accepting(accept), bids.shape[-2], bids.dtype)
     count = bids.size // bids.shape[-2]
     return of_s.astype(s.dtype), jax.tree.map(jnp.zeros_like, law), g * shares / count
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,6 +10,7 @@ from numpyro.distributions import constraints
 
 from ...models._check import require
 from ...models.laws import AbstractLaw
+from ...models.laws._many import quantiles
 from ..parameters import learned
 from ..promises import AbstractPromise, Feasible
 from ._bids import first_best, ranks, shares_of, soft_first_best
@@ -80,7 +79,7 @@ class WeightedRanking(AbstractPickingRule):
     def rank_scores(self, items: int) -> Float[Array, "agents items"]:
         """Score w_i Q_i(1 − ρ/(m + 1)) of the ranks ρ = 1, …, m, `[agents, items]`."""
         levels = 1 - np.arange(1, items + 1) / (items + 1)
-        typical = _quantiles(self.laws, levels)
+        typical = quantiles(self.laws, np.broadcast_to(levels, (len(self.laws), items)))
         return jnp.asarray(self.weights, typical.dtype)[:, None] * typical
 
     def _prepare(self, items: int) -> Float[Array, "agents items"]:
@@ -95,11 +94,3 @@ class WeightedRanking(AbstractPickingRule):
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
         return (Feasible(),)
-
-
-def _quantiles(laws: tuple[AbstractLaw, ...], levels: np.ndarray) -> Float[Array, "laws levels"]:
-    """Quantiles of each law; laws of one class are mapped over together."""
-    if all(jax.tree.structure(law) == jax.tree.structure(laws[0]) for law in laws):
-        stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *laws)
-        return eqx.filter_vmap(lambda law: law.quantile(levels))(stacked)
-    return jnp.stack([law.quantile(levels) for law in laws])
