@@ -5,5 +5,7 @@ from .beta import Beta as Beta
 from .discrete import Discrete as Discrete
 from .discrete import Empirical as Empirical
 from .mixture import Mixture as Mixture
+from .piecewise import PiecewiseLinear as PiecewiseLinear
 from .power import Power as Power
 from .uniform import Uniform as Uniform
+from .worst_case_family import WorstCaseFamily as WorstCaseFamily
