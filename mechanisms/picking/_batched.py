@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ...models._check import as_array, concrete, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ...models.population import Population
 from ..base import AbstractMechanism
@@ -73,7 +73,7 @@ def _checked(shares: Any, batch: np.ndarray) -> np.ndarray:
     return shares
 
 
-@eqx.filter_jit
+@compiled
 def _compiled(mechanism: AbstractMechanism, profiles: Array | np.ndarray) -> Array:
     return jax.vmap(lambda values: jnp.asarray(mechanism.allocate(Population(values)).shares))(profiles)
 
@@ -97,7 +97,7 @@ def laws_of(laws: Any, agents: int) -> tuple[AbstractLaw, ...]:
     return tuple(every)
 
 
-@eqx.filter_jit
+@compiled
 def draw(laws: tuple[AbstractLaw, ...], keys: Array, agents: int, items: int) -> Float[Array, "profiles agents items"]:
     """Independent values, one profile a key."""
     if len(laws) == 1:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ...models._check import as_array
+from ...models._compiled import compiled
 from ..base import AbstractMechanism, Allocation
 from ._bids import allocation, bids_of
 
@@ -65,7 +66,7 @@ class AbstractPickingRule(AbstractMechanism):
         return eqx.tree_at(lambda rule: rule._temperature, self, temperature, is_leaf=lambda x: x is None)
 
 
-@eqx.filter_jit
+@compiled
 def _run(rule: AbstractPickingRule, bids: Float[Array, "*batch agents items"], prepared: Any) -> Array:
     if bids.ndim == 2:
         return rule._shares(bids, prepared)

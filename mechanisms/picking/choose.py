@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...models._check import concrete, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
 from ._laws import as_draws
@@ -117,7 +118,7 @@ def _choose(laws: AbstractLaw, by: By, confidence: float, slack: float) -> Choic
     return Choice(r, worth(r), worth(own), worth(R0), inside, own, PickR(as_r(r)))
 
 
-@eqx.filter_jit
+@compiled
 def _each(laws: AbstractLaw, by: By) -> _Draws:
     def one(law):
         mean = law.mean
@@ -127,13 +128,13 @@ def _each(laws: AbstractLaw, by: By) -> _Draws:
     return jax.vmap(one)(laws)
 
 
-@jax.jit
+@compiled
 def _criterion(laws: AbstractLaw, draws: _Draws, r: Float[Array, " draws"]) -> Float[Array, " draws"]:
     held = jax.vmap(lambda law, r: law.tail_integral(1 - r))(laws, r)
     return draws.weight * (held + (1 - r) * draws.mean)
 
 
-@jax.jit
+@compiled
 def _summit(laws: AbstractLaw, draws: _Draws) -> Float[Array, ""]:
     """Where the mean criterion, which is concave, is flat."""
     quantiles = jax.vmap(lambda law, u: law.quantile(u), (0, None))

@@ -8,13 +8,13 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from ...models._check import require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
 from ._laws import check_law
@@ -81,7 +81,7 @@ def asymptotics(r: Any, law: AbstractLaw) -> Asymptotics:
     return limits(jnp.asarray(r), law)
 
 
-@jax.jit
+@compiled
 def limits(r: Float[Array, " agents"], law: AbstractLaw) -> Asymptotics:
     """`asymptotics` without a word about its arguments."""
     n = r.shape[0]

@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ...models._check import as_array, concrete, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._laws import check_agents, check_law
 from ._root import halve, implicit, root
@@ -110,7 +111,7 @@ def _turns(law: AbstractLaw, n: int, eps: Float[Array, ""]) -> _Turns:
     return _Turns(share, last, reach, reach - share, law.tail_integral(1 - share / reach))
 
 
-@eqx.filter_jit
+@compiled
 def _greatest(law: AbstractLaw, n: int) -> Float[Array, ""]:
     mean = law.mean
 
@@ -130,7 +131,7 @@ def _small_margins(law: AbstractLaw, n: int, eps: Float[Array, ""]) -> Float[Arr
     return jnp.concatenate([(n * eps * mean)[None], against_last, against_first])
 
 
-@eqx.filter_jit
+@compiled
 def _safest(law: AbstractLaw, n: int, greatest: Float[Array, ""]) -> Float[Array, ""]:
     """Where the smallest margin is greatest: between an active margin that rises and one that falls, by halving."""
 

@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ...models._check import as_array, concrete, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, r_to_s, s_to_r
 from ._laws import check_agents, check_law
@@ -105,7 +106,7 @@ def optimal_pick(law: AbstractLaw, n: int) -> OptimalPick:
     return OptimalPick(values, s, r, ratio, PickR(r))
 
 
-@eqx.filter_jit
+@compiled
 def _programme(law: AbstractLaw, n: int) -> tuple[Array, Array, Array, Array]:
     first = law.mean
 

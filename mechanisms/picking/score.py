@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ...models._check import require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_s
 from .threshold_welfare import threshold_welfare
@@ -63,7 +64,7 @@ def score_gradient(
     return _estimate(s, law, jnp.asarray(values), noise, jnp.asarray(scale, s.dtype))
 
 
-@jax.jit
+@compiled
 def _estimate(s, law, values, noise, scale) -> ScoreGradient:
     theta = jax.scipy.special.logit(s[:-1])
     last = jnp.ones_like(s[:1])

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ...models._check import require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._bids import bids_of, shares_of
 from ._fractions import as_s, reach
@@ -57,12 +58,12 @@ def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Arr
     return _compiled(s, law, bids)
 
 
-@jax.jit
+@compiled
 def _compiled(s, law, bids):
     return _on_values(s, law, bids)
 
 
-@jax.jit
+@compiled
 def _closed_form(s: Float[Array, " agents"], law: AbstractLaw) -> Float[Array, ""]:
     return jnp.sum(reach(s) * law.tail_integral(1 - s))
 

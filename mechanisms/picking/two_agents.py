@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...models._check import concrete, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, quotas
 from ._laws import check_law
@@ -93,7 +93,7 @@ def r_half(law: AbstractLaw) -> Float[Array, ""]:
     return _half(law)
 
 
-@jax.jit
+@compiled
 def _half(law: AbstractLaw) -> Float[Array, ""]:
     half = law.mean / 2
     return root(lambda r: law.tail_integral(1 - r) - half, jnp.zeros_like(half), jnp.full_like(half, 0.5))
@@ -155,7 +155,7 @@ def two_agent_ef(law: AbstractLaw, items: int, schedule: Callable[[int], Any] | 
     return TwoAgentEF(r, category, surplus, window, guarantee, found.ratio, found.margins, PickR(as_r(r)))
 
 
-@jax.jit
+@compiled
 def _surplus(law: AbstractLaw) -> tuple[Array, Array, Array]:
     mean = law.mean
     return 2 * law.tail_integral(1 - R0) - mean, mean, _half(law)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ...models._check import as_array, concrete, dtype_of, require
+from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._equalise import by_cooling, by_newton, by_sgd, implicit, law_moments, sample_moments, sample_wins
 
@@ -117,19 +117,19 @@ def _results(l: Array, wins: Array) -> EqualisingWeights:  # noqa: E741
     return EqualisingWeights(jnp.exp(l - l[0]), jnp.exp(l - jnp.mean(l)), wins, jnp.max(jnp.abs(wins - 1 / n)))
 
 
-@jax.jit
+@compiled
 def _newton(laws: tuple) -> EqualisingWeights:
     l, wins = by_newton(lax.stop_gradient(laws))  # noqa: E741
     return _results(implicit(law_moments, l, laws), wins)
 
 
-@jax.jit
+@compiled
 def _sgd(laws: tuple, key: PRNGKeyArray) -> EqualisingWeights:
     l = implicit(law_moments, by_sgd(lax.stop_gradient(laws), key), laws)  # noqa: E741
     return _results(l, law_moments(*lax.stop_gradient((l, laws))).wins)
 
 
-@jax.jit
+@compiled
 def _cooling(samples: Float[Array, "agents draws"]) -> EqualisingWeights:
     x = jnp.log(samples)
     l, temperature = by_cooling(lax.stop_gradient(x))  # noqa: E741

@@ -9,7 +9,6 @@ in the fractions r; the guarantee is then concave in r too, and gradient ascent 
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -17,6 +16,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from ...models._check import as_array, concrete, require
+from ...models._compiled import compiled
 from ._fractions import as_s, reach
 
 
@@ -127,14 +127,14 @@ def _vector(s: Any) -> Float[Array, " agents"]:
     return jnp.asarray(s)
 
 
-@jax.jit
+@compiled
 def _worst_case(s: Float[Array, " agents"]) -> WorstCase:
     values, quantiles = _minima(s)
     k = jnp.argmin(values)
     return WorstCase(values[k], quantiles[k])
 
 
-@jax.jit
+@compiled
 def _softmin(s: Float[Array, " agents"], temperature: Any) -> Float[Array, ""]:
     values, _ = _minima(s)
     return -temperature * logsumexp(-values / temperature)

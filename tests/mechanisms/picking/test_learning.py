@@ -24,7 +24,7 @@ def by_recursion(s, law: AbstractLaw):
     return later, slope
 
 
-@pytest.mark.parametrize("law", [Uniform(0.5, 2.0), Beta(2.0, 5.0)], ids=["uniform", "beta"])
+@pytest.mark.parametrize("law", [Uniform(0.5, 2.0), Power(0.4)], ids=["uniform", "power"])
 def test_the_exact_gradient_is_the_recursion_and_the_differences(law):
     with jax.enable_x64(True):
         value, slope = jax.value_and_grad(lambda s: picking.threshold_welfare(s, law))(jnp.asarray(S))
@@ -119,7 +119,7 @@ def ascend(law, n, steps=400):
     return to_s(run())
 
 
-LEARNED = [(Uniform(), 2), (Uniform(), 5), (Beta(2.0, 5.0), 3)]
+LEARNED = [(Uniform(), 2), (Uniform(), 5), pytest.param(Beta(2.0, 5.0), 3, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("law", "n"), LEARNED, ids=["uniform-2", "uniform-5", "beta-3"])
@@ -190,7 +190,7 @@ def test_welfare_subject_to_envy_margins_reports_the_active_limit():
     tuned = tuned_on(picking.PickR([0.35, 0.65]), welfare_of(law), law, subject_to=[limit])
     # margin of agent 1 against 0: (1 − r)/2 − r/2 = 1/2 − r
     np.testing.assert_allclose(tuned.mechanism.r[0], 0.5 - least, atol=2e-3)
-    assert float(tuned.price[0]) > 0
+    assert float(tuned.shadow[0]) > 0
     assert abs(float(tuned.slack[0])) < 2e-3
 
 
