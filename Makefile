@@ -8,17 +8,20 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/.ready
 
+# Test files are handed to so many processes, each with a cache of compiled programs of its own.
+WORKERS ?= -n 2 --dist loadfile
+
 .PHONY: demo test test-slow lint bench lock venv
 
 demo: $(READY)
 	$(BIN)/fairhand demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS)
 
 # pytest exits with 5 when it finds nothing to run, which is no failure here.
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow || test $$? -eq 5
+	$(BIN)/python -m pytest -m slow $(WORKERS) || test $$? -eq 5
 
 lint: $(READY)
 	$(BIN)/ruff check

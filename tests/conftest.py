@@ -1,11 +1,16 @@
 """How the tests start JAX, and the fixtures they share."""
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from fairhand.workflow._start import start_jax
+from fairhand.workflow._start import _cache_folder, start_jax
+
+# JAX's cache of compiled programs is not safe to share between processes that write it.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["FAIRHAND_CACHE_DIR"] = str(_cache_folder() / worker)
 
 start_jax(devices=4)  # before JAX runs anything: sharding is tested on four devices of the host
 
