@@ -6,9 +6,11 @@ from .laws import AbstractLaw as AbstractLaw
 from .laws import Beta as Beta
 from .laws import Discrete as Discrete
 from .laws import Empirical as Empirical
+from .laws import Exponential as Exponential
 from .laws import Mixture as Mixture
 from .laws import PiecewiseLinear as PiecewiseLinear
 from .laws import Power as Power
+from .laws import TruncatedExponential as TruncatedExponential
 from .laws import Uniform as Uniform
 from .laws import WorstCaseFamily as WorstCaseFamily
 from .own_laws import OwnLaws as OwnLaws

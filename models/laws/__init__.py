@@ -4,6 +4,8 @@ from ._law import AbstractLaw as AbstractLaw
 from .beta import Beta as Beta
 from .discrete import Discrete as Discrete
 from .discrete import Empirical as Empirical
+from .exponential import Exponential as Exponential
+from .exponential import TruncatedExponential as TruncatedExponential
 from .mixture import Mixture as Mixture
 from .piecewise import PiecewiseLinear as PiecewiseLinear
 from .power import Power as Power

@@ -49,11 +49,14 @@ def decay_slope(z: Numbers) -> Numbers:
     return _near_or_far(terms, lambda z: -(jnp.expm1(-z) + z * jnp.exp(-z)) / (z * z), z)
 
 
+def log_ratio(a: Numbers) -> Numbers:
+    """−log(1 − a)/a for a below 1."""
+    return _near_or_far([1 / (j + 1) for j in range(_TERMS)], lambda a: -jnp.log1p(-a) / a, a, within=0.13)
+
+
 def chance_rate(n: Scalar, a: Numbers) -> Numbers:
     """(1 − (1 − a)ⁿ)/a for a in [0, 1/2]: the chance that one of n draws succeeds, per chance a of each; n at a = 0."""
-    log = -jnp.log1p(-a)
-    ratio = _near_or_far([1 / (j + 1) for j in range(_TERMS)], lambda a: -jnp.log1p(-a) / a, a, within=0.13)
-    return n * decay_1(n * log) * ratio
+    return n * decay_1(-n * jnp.log1p(-a)) * log_ratio(a)
 
 
 def not_all_below(n: Scalar, y: Numbers) -> Numbers:

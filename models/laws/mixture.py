@@ -15,6 +15,7 @@ from ._law import AbstractLaw
 from ._quadrature import expected_max_by_quadrature
 from ._regular import Strips, join
 from ._validate import probabilities
+from .exponential import Exponential
 
 
 def _as_laws(laws: Any) -> Any:
@@ -54,6 +55,10 @@ class Mixture(AbstractLaw):
         require(
             isinstance(self.laws, tuple) and self.laws and all(isinstance(law, AbstractLaw) for law in self.laws),
             f"`laws` must be a list of at least one law, such as [Uniform(), Beta(2, 5)]; got {self.laws!r}.",
+        )
+        require(
+            not any(isinstance(law, Exponential) for law in self.laws),
+            "`laws` must be bounded, and `Exponential` is not; cut it by `TruncatedExponential`.",
         )
         probabilities("weights", self.weights)
         require(
