@@ -70,7 +70,7 @@ def equalising_weights(
     Example:
         >>> from fairhand.models import Uniform
         >>> found = equalising_weights([Uniform(), Uniform(0.5, 1.0)])
-        >>> found.weights.round(4).tolist(), found.win_probabilities.round(4).tolist()
+        >>> [round(float(w), 4) for w in found.weights], [round(float(p), 4) for p in found.win_probabilities]
         ([1.0, 0.6667], [0.5, 0.5])
     """
     require(method in ("newton", "sgd"), f'`method` must be "newton" or "sgd", got {method!r}.')
