@@ -11,7 +11,15 @@ Variables = dict[str, tuple[Any, np.ndarray]]
 
 @runtime_checkable
 class Model(Protocol):
-    """A NumPyro model with names; hashable, so that equal models share compiled programs."""
+    """A NumPyro model with names; hashable, so that equal models share compiled programs.
+
+    Attributes:
+        data_type: class of the data.
+        observation: the variable of the data that `log_densities` explains, and its dimension.
+    """
+
+    data_type: Any
+    observation: Any
 
     def numpyro_model(self, *args: Any) -> None:
         """The model; `args` are `arguments(data)`, so that data of one shape share one program."""
@@ -50,7 +58,7 @@ class Model(Protocol):
         ...
 
     def to_spec(self) -> dict[str, Any]:
-        """The model as plain values, `"model"` its class; the class has `from_spec` to read it, and `data_type`."""
+        """The model as plain values, `"model"` its class, whose `from_spec` reads it."""
         ...
 
 
@@ -60,7 +68,7 @@ class Data(Protocol):
     sha256: str
 
     def observed(self) -> Variables:
-        """What the model explains: name to dimensions and array, the first of them with a log-likelihood."""
+        """What the model explains: name to dimensions and array."""
         ...
 
     def constant(self) -> Variables:

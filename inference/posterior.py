@@ -13,11 +13,11 @@ import xarray as xr
 
 from ..models.world import AbstractWorld, Draws
 from ._arviz import inference_data
-from ._precision import precision_scope
+from ._precision import precision_scope, to_numpy
 from .diagnosis import Diagnosis, diagnose
 
 ENGINE = "h5netcdf"
-ROOMS = ("choice",)
+ROOMS = ("choice", "ratings")  # of `models`, where classes named in files are looked up
 
 
 class Posterior:
@@ -112,10 +112,11 @@ class Posterior:
         Raises:
             ValueError: the model refuses what was said.
         """
-        world: AbstractWorld = self.model.worlds(self._thinned(draws), self.data, **where)
+        with precision_scope(self.precision):  # pyright: ignore[reportArgumentType]
+            world: AbstractWorld = self.model.worlds(self._thinned(draws), self.data, **where)
         if not isinstance(world, Draws):
             raise TypeError("the model's world has no axis of draws")
-        return world
+        return to_numpy(world)
 
     def law(self, *, draws: int | None = None) -> Any:
         """The posterior of value laws: a law whose leaves carry a leading axis of draws, or a tuple of one per agent.
@@ -156,9 +157,8 @@ class Posterior:
         """
         groups = dict(self.groups)
         if log_likelihood:
-            name, (dims, _) = next(iter(self.data.observed().items()))
-            axes = ("chain", "draw", *((dims,) if isinstance(dims, str) else dims))
-            groups["log_likelihood"] = xr.Dataset({name: (axes, self.log_likelihood())})
+            name, dimension = self.model.observation
+            groups["log_likelihood"] = xr.Dataset({name: (("chain", "draw", dimension), self.log_likelihood())})
         if derived is not None:
             groups["posterior"] = groups["posterior"].assign(self._by_chain(derived))
         return inference_data(groups)

@@ -1,54 +1,12 @@
 """Reading choices from a long table: one row for each situation and alternative, every fault named by its row."""
 
-import hashlib
-import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .._check import require
-
-
-class Table(NamedTuple):
-    """A long table, with what is needed to name a row of it in a message."""
-
-    frame: Any
-    source: str
-    label: np.ndarray
-    word: str
-    sha256: str
-
-    def at(self, row: int | np.integer) -> str:
-        """Name of a row, as the reader of the message finds it."""
-        return f"{self.source}, {self.word} {self.label[row]}"
-
-
-def load(source: Any) -> Table:
-    """A table from a data frame, a mapping of columns, or the path of a CSV file."""
-    import pandas as pd
-
-    if not isinstance(source, str | os.PathLike):
-        frame = source if isinstance(source, pd.DataFrame) else pd.DataFrame(source)
-        return Table(frame, "data frame", np.asarray(frame.index, object), "row with index", "")
-    name = os.path.basename(os.fspath(source))
-    try:
-        with open(source, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        frame = pd.read_csv(source, skip_blank_lines=False)
-    except OSError as error:
-        raise ValueError(
-            f"{name} cannot be opened ({error.strerror}): check the path {os.fspath(source)!r}."
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(
-            f"{name} is empty: give a header line and one row for each situation and alternative."
-        ) from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        cure = "save it as UTF-8, with commas and as many fields in each row as in the header"
-        raise ValueError(f"{name} cannot be read as a CSV table ({str(error).strip()}): {cure}.") from error
-    blank = frame.isna().all(axis=1).to_numpy()
-    return Table(frame[~blank], name, np.flatnonzero(~blank) + 2, "line", digest)
+from .._table import Table, floats, load, shown
 
 
 def read_long(
@@ -69,7 +27,7 @@ def read_long(
 
     require(missing in ("error", "unavailable"), f'`missing` must be "error" or "unavailable", got {missing!r}.')
     columns = (attributes,) if isinstance(attributes, str) else tuple(attributes)
-    table = load(source)
+    table = load(source, "situation and alternative")
     roles = [c for c in (situation, alternative, choice, person, available, weight, *columns) if c is not None]
     absent = [c for c in dict.fromkeys(roles) if c not in table.frame.columns]
     require(
@@ -165,38 +123,26 @@ def _names(column: Any) -> np.ndarray:
     return column.astype(str).to_numpy(object)
 
 
-def _floats(column: Any) -> np.ndarray:
-    """Numbers, NaN where there is none."""
-    import pandas as pd
-
-    number: Any = pd.to_numeric(column, errors="coerce")
-    return number.to_numpy(float, na_value=np.nan)
-
-
 def _number(table: Table, column: str, needed: np.ndarray) -> np.ndarray:
     text = table.frame[column]
-    number = _floats(text)
+    number = floats(text)
     bad = needed & ~np.isfinite(number)
     at = bad.argmax()
     require(
         not bad.any(),
-        f"{table.at(at)}: column `{column}` holds {_shown(text.iloc[at])}, which is not a finite number: "
+        f"{table.at(at)}: column `{column}` holds {shown(text.iloc[at])}, which is not a finite number: "
         "correct it, or drop the situation.",
     )
     return number
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None or value != value else repr(str(value))
-
-
 def _flag(table: Table, column: str, yes: str, no: str) -> np.ndarray:
-    number = _floats(table.frame[column])
+    number = floats(table.frame[column])
     bad = ~np.isin(number, (0.0, 1.0))
     at = bad.argmax()
     require(
         not bad.any(),
-        f"{table.at(at)}: column `{column}` holds {_shown(table.frame[column].iloc[at])}: "
+        f"{table.at(at)}: column `{column}` holds {shown(table.frame[column].iloc[at])}: "
         f"write 1 where the alternative {yes} and 0 where it {no}.",
     )
     return number == 1

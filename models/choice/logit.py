@@ -87,6 +87,7 @@ class ConditionalLogit(eqx.Module):
     """
 
     data_type: ClassVar[type] = ChoiceData
+    observation: ClassVar[tuple[str, str]] = ("chosen", "situation")
 
     attributes: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
     interactions: Any = eqx.field(static=True, converter=_pairs, default=())
