@@ -171,7 +171,7 @@ class DSIC(AbstractPromise):
     @property
     def searched(self) -> str:
         who = "every agent" if self.agents is None else f"{self.agents} agents"
-        return f"{who} of each population, reports {type(self.reports).__name__}"
+        return f"{who} of each population, reports {self.reports.label}"
 
 
 class BIC(AbstractPromise):
@@ -216,7 +216,7 @@ class BIC(AbstractPromise):
 
     @property
     def searched(self) -> str:
-        return f"every agent and type, reports {type(self.reports).__name__}, averaged over the others"
+        return f"every agent and type, reports {self.reports.label}, averaged over the others"
 
 
 class OneShot(AbstractPromise):

@@ -16,6 +16,11 @@ from ..models.population import Population
 class AbstractReports(eqx.Module):
     """The lies an agent could tell, numbered `0 … count(truth) - 1`."""
 
+    @property
+    def label(self) -> str:
+        """What they are called in a report."""
+        return type(self).__name__
+
     @abc.abstractmethod
     def count(self, truth: Population) -> int:
         """How many lies there are, from shapes alone."""
@@ -112,6 +117,10 @@ class Either(AbstractReports):
     """The union of several report spaces."""
 
     spaces: tuple[AbstractReports, ...]
+
+    @property
+    def label(self) -> str:
+        return " + ".join(space.label for space in self.spaces)
 
     def count(self, truth: Population) -> int:
         return sum(space.count(truth) for space in self.spaces)

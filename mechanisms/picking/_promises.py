@@ -140,7 +140,7 @@ class BayesianTruth(AbstractPromise):
         who = "every agent" if self.agents is None else f"up to {self.agents} agents"
         return (
             f"exact interim probabilities where known; else {who}, {self.draws} populations a run, "
-            f"reports {type(self.reports).__name__}"
+            f"reports {self.reports.label}"
         )
 
 
@@ -151,7 +151,7 @@ def _independent(world: Any) -> bool:
 
 
 def _exact(runs: Runs) -> Violation:
-    from .exact import interim
+    from .interim import interim
 
     people = runs.population
     chance = jnp.asarray(interim(runs.mechanism, people.num_agents, people.num_options))

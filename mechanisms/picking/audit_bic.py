@@ -112,7 +112,7 @@ def ranks_only(mechanism: Any) -> bool:
 
 
 def _exact(mechanism: Any, v: np.ndarray, agents: int, agent: int) -> BICAudit:
-    from .exact import interim
+    from .interim import interim
 
     chance = np.asarray(interim(mechanism, agents, v.size), np.float64)
     require(len(chance) == agents, f"`agents` must be the {len(chance)} agents that `mechanism` is for; got {agents}.")
