@@ -12,15 +12,18 @@ import numpy as np
 from ...models._check import concrete, require
 from ...models.laws import AbstractLaw
 
+Count = int | np.integer
 
-def check_agents(n: Any) -> None:
-    """Refuse a number of agents that is not whole or below 2.
+
+def count(x: Any, name: str, least: int) -> int:
+    """`x` as a whole number of at least `least`.
 
     Raises:
-        ValueError: it is.
+        ValueError: it is not.
     """
-    whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
-    require(whole and n >= 2, f"`n` must be a whole number of agents, at least 2; got {n!r}.")
+    whole = isinstance(x, Count) and not isinstance(x, bool)
+    require(whole and x >= least, f"`{name}` must be a whole number, at least {least}; got {x!r}.")
+    return int(x)
 
 
 def check_law(law: Any, name: str = "law", atoms: Literal["warn", "fine"] = "warn") -> None:

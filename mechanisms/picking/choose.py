@@ -5,7 +5,6 @@ criterion is averaged over the draws at a fixed r, and r chosen last.
 """
 
 import math
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -21,8 +20,6 @@ from ._laws import as_draws
 from ._root import root
 from .pick_r import PickR
 from .two_agents import R0, r_half
-
-By = Literal["welfare", "ratio", "envy_free"]
 
 
 class Choice(eqx.Module):
@@ -48,7 +45,7 @@ class Choice(eqx.Module):
     mechanism: PickR
 
 
-def choose_r(laws: AbstractLaw, by: By = "welfare", confidence: float = 0.95, slack: float = 1e-3) -> Choice:
+def choose_r(laws: AbstractLaw, by: str = "welfare", confidence: float | int = 0.95, slack: float = 1e-3) -> Choice:
     r"""The first of two agents' share of the items, chosen under a posterior of laws.
 
     Per draw the welfare of Pick-r is :math:`W(r) = T(1 - r) + (1 - r) E X` per item, up to o(1). It is concave in r, and so are
@@ -102,7 +99,7 @@ class _Draws(eqx.Module):
     weight: Float[Array, " draws"]
 
 
-def _choose(laws: AbstractLaw, by: By, confidence: float, slack: float) -> Choice:
+def _choose(laws: AbstractLaw, by: str, confidence: float | int, slack: float) -> Choice:
     draws = _each(laws, by)
     r = _summit(laws, draws)
     own = draws.best_r
@@ -119,7 +116,7 @@ def _choose(laws: AbstractLaw, by: By, confidence: float, slack: float) -> Choic
 
 
 @compiled
-def _each(laws: AbstractLaw, by: By) -> _Draws:
+def _each(laws: AbstractLaw, by: str) -> _Draws:
     def one(law):
         mean = law.mean
         weight = 1 / law.expected_max(2) if by == "ratio" else jnp.ones_like(mean)
@@ -143,7 +140,7 @@ def _summit(laws: AbstractLaw, draws: _Draws) -> Float[Array, ""]:
     return root(fall, zero, zero + 1)
 
 
-def _interval(half: Float[Array, " draws"], confidence: float, slack: float) -> tuple[Array, float]:
+def _interval(half: Float[Array, " draws"], confidence: float | int, slack: float) -> tuple[Array, float]:
     """The r that are `slack` inside the windows of enough draws: from the k-th least r_half on, up to 1/2 for all of them."""
     ceiling, precision = 0.5 - slack, float(jnp.finfo(half.dtype).eps)
     enough = math.ceil(confidence * half.size - 1e-9)

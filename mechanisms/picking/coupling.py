@@ -17,7 +17,7 @@ from ...models._check import require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
-from ._laws import check_law
+from ._laws import Count, check_law, count
 
 
 class Asymptotics(eqx.Module):
@@ -102,7 +102,7 @@ def limits(r: Float[Array, " agents"], law: AbstractLaw) -> Asymptotics:
     return Asymptotics(s, welfare, welfare / law.expected_max(n), jnp.where(i == j, jnp.inf, margins))
 
 
-def mismatch_bound(agents: int, items: int) -> float:
+def mismatch_bound(agents: Count, items: Count) -> float:
     r"""On how many items Pick-r and QT-s differ at most, with probability at least 1 − 2 agents / items².
 
     .. math:: n^2 C / 2, \qquad C = \sqrt{m \log m} + 1
@@ -125,6 +125,5 @@ def mismatch_bound(agents: int, items: int) -> float:
         >>> round(mismatch_bound(2, 10_000), 1)
         609.0
     """
-    require(agents >= 2, f"`agents` must be at least 2, got {agents}.")
-    require(items >= 1, f"`items` must be at least 1, got {items}.")
+    agents, items = count(agents, "agents", 2), count(items, "items", 1)
     return agents**2 * (math.sqrt(items * math.log(items)) + 1) / 2

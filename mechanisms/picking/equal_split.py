@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
-from ._laws import check_agents, check_law
+from ._laws import Count, check_law, count
 from ._root import halve, implicit, root
 from .coupling import limits
 from .pick_r import PickR
@@ -46,7 +46,7 @@ class EqualSplitEF(eqx.Module):
     mechanism: PickR
 
 
-def equal_split_ef(law: AbstractLaw, n: int, eps: Any = None) -> EqualSplitEF:
+def equal_split_ef(law: AbstractLaw, n: Count, eps: Any = None) -> EqualSplitEF:
     r"""A Pick-r for n agents that is envy-free with high probability and has a welfare ratio above 1/2.
 
     .. math:: r = (1/n - \epsilon, \dots, 1/n - \epsilon, 1/n + (n - 1) \epsilon)
@@ -78,7 +78,7 @@ def equal_split_ef(law: AbstractLaw, n: int, eps: Any = None) -> EqualSplitEF:
         >>> round(float(found.eps_max), 4), bool((found.margins > 0).all()), float(found.ratio) > 2 / 3
         (0.1008, True, True)
     """
-    check_agents(n)
+    n = count(n, "n", 2)
     check_law(law)
     greatest = _greatest(law, n)
     chosen = _safest(law, n, greatest) if eps is None else jnp.asarray(as_array(eps), greatest.dtype)

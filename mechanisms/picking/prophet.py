@@ -18,7 +18,7 @@ from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, r_to_s, s_to_r
-from ._laws import check_agents, check_law
+from ._laws import Count, check_law, count
 from .pick_r import PickR
 
 Vector = Float[Array | np.ndarray, " agents"]
@@ -70,7 +70,7 @@ class StoppingRule(eqx.Module):
     quantiles: Vector
 
 
-def optimal_pick(law: AbstractLaw, n: int) -> OptimalPick:
+def optimal_pick(law: AbstractLaw, n: Count) -> OptimalPick:
     r"""The Pick-r of most welfare for n agents whose values follow a known law.
 
     .. math:: V_1 = E X, \quad V_{k+1} = E \max(X, V_k) = V_k + E (X - V_k)^+, \quad s_i = P(X \ge V_{n-i}), \quad s_n = 1
@@ -100,7 +100,7 @@ def optimal_pick(law: AbstractLaw, n: int) -> OptimalPick:
         >>> best.values.tolist(), best.r.tolist(), float(best.ratio)
         ([0.5, 0.625], [0.5, 0.5], 0.9375)
     """
-    check_agents(n)
+    n = count(n, "n", 2)
     check_law(law, atoms="fine")
     values, s, r, ratio = _programme(law, n)
     return OptimalPick(values, s, r, ratio, PickR(r))

@@ -7,7 +7,6 @@ probability, iff r lies strictly between it and 1/2, since above it the first ag
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +18,7 @@ from ...models._check import concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, quotas
-from ._laws import check_law
+from ._laws import Count, check_law, count
 from ._root import root
 from .coupling import limits
 from .pick_r import PickR
@@ -99,7 +98,7 @@ def _half(law: AbstractLaw) -> Float[Array, ""]:
     return root(lambda r: law.tail_integral(1 - r) - half, jnp.zeros_like(half), jnp.full_like(half, 0.5))
 
 
-def two_agent_ef(law: AbstractLaw, items: int, schedule: Callable[[int], Any] | float | None = None) -> TwoAgentEF:
+def two_agent_ef(law: AbstractLaw, items: Count, schedule: Any = None) -> TwoAgentEF:
     r"""A Pick-r for two agents that is envy-free with high probability and has a welfare ratio of at least (2 + √2)/4 − o(1).
 
     With :math:`A = 2 T(1 - r_0) - E X`: if A > 0 (category 1) the safe share r0 leaves no envy. Otherwise (category 2)
@@ -134,9 +133,8 @@ def two_agent_ef(law: AbstractLaw, items: int, schedule: Callable[[int], Any] | 
         >>> found.category, round(found.r, 4), bool((found.margins > 0).all())
         (1, 0.2929, True)
     """
-    require(isinstance(items, int | np.integer) and items >= 1, f"`items` must be a whole number, got {items!r}.")
+    items = count(items, "items", 1)
     check_law(law)
-    items = int(items)
     distance = items**-0.25 if schedule is None else schedule(items) if callable(schedule) else schedule
     surplus, mean, half = _surplus(law)
     settled = 256 * float(jnp.finfo(surplus.dtype).eps) * mean
