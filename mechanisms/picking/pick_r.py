@@ -11,10 +11,11 @@ from numpyro.distributions import constraints
 
 from ...models._check import require
 from ..parameters import learned
-from ..promises import DSIC, AbstractPromise, Feasible
+from ..promises import AbstractPromise, Feasible
 from ._bids import ranks, shares_of
 from ._favourites import TAKEN, favourites, keys_of
 from ._fractions import as_quotas, as_r, quotas
+from ._promises import dominant
 from ._rule import AbstractPickingRule
 from ._soft_top import soft_top
 
@@ -131,7 +132,7 @@ class PickR(AbstractPickingRule):
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
         """Truth is dominant, and shares are feasible."""
-        return (DSIC(), Feasible())
+        return (dominant(), Feasible())
 
 
 def _pick(bids: Float[Array, "agents items"], counts: Int[Array, " agents"]) -> Float[Array, "agents items"]:

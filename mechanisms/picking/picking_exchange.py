@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...models._check import require
-from ..promises import DSIC, AbstractPromise, Feasible
-from ..reports import Either, Orders, Scalings
+from ..promises import AbstractPromise, Feasible
 from ._bids import is_best, ranks, soft_first_best, tie
+from ._promises import dominant
 from ._rule import AbstractPickingRule
 from ._soft_top import soft_top
 
@@ -54,7 +54,7 @@ class AbstractComponent(AbstractPickingRule):
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
         """Truth is dominant, and shares are feasible."""
-        return (DSIC(Either((Orders(), Scalings()))), Feasible())
+        return (dominant(), Feasible())
 
 
 class Picking(AbstractComponent):
@@ -223,7 +223,7 @@ class PickingExchange(AbstractPickingRule):
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
         """Truth is dominant, and shares are feasible."""
-        return (DSIC(Either((Orders(), Scalings()))), Feasible())
+        return (dominant(), Feasible())
 
 
 def _require_partition(components: Sequence[AbstractComponent], items: int) -> None:

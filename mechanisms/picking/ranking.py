@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ..promises import AbstractPromise, Feasible
 from ._bids import ranks, shares_of
+from ._promises import bayesian
 from ._rule import AbstractPickingRule
 
 
@@ -39,4 +40,5 @@ class Ranking(AbstractPickingRule):
 
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
-        return (Feasible(),)
+        """Truth is best on average over the others, and shares are feasible."""
+        return (bayesian(), Feasible())

@@ -14,6 +14,7 @@ from ...models.laws._many import quantiles
 from ..parameters import learned
 from ..promises import AbstractPromise, Feasible
 from ._bids import first_best, ranks, shares_of, soft_first_best
+from ._promises import bayesian
 from ._rule import AbstractPickingRule
 from ._weights import as_weights
 
@@ -93,4 +94,5 @@ class WeightedRanking(AbstractPickingRule):
 
     @property
     def promises(self) -> tuple[AbstractPromise, ...]:
-        return (Feasible(),)
+        """Truth is best on average over the others, and shares are feasible."""
+        return (bayesian(), Feasible())
