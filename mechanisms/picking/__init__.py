@@ -23,6 +23,10 @@ from .envy import envy_report as envy_report
 from .envy import smallest_items as smallest_items
 from .equal_split import EqualSplitEF as EqualSplitEF
 from .equal_split import equal_split_ef as equal_split_ef
+from .exchange import ExchangeWelfare as ExchangeWelfare
+from .exchange import exchange_welfare as exchange_welfare
+from .expected_welfare import expected_welfare as expected_welfare
+from .interim import interim as interim
 from .order import BestOrder as BestOrder
 from .order import best_order as best_order
 from .pick_r import PickR as PickR
@@ -39,6 +43,10 @@ from .prophet import StoppingRule as StoppingRule
 from .prophet import optimal_pick as optimal_pick
 from .prophet import pick_from_stopping_rule as pick_from_stopping_rule
 from .prophet import stopping_rule_from_pick as stopping_rule_from_pick
+from .push import PushedWeights as PushedWeights
+from .push import PushForward as PushForward
+from .push import push_forward as push_forward
+from .push import push_weights as push_weights
 from .quantile_threshold import QuantileThreshold as QuantileThreshold
 from .ranking import Ranking as Ranking
 from .score import ScoreGradient as ScoreGradient
@@ -51,6 +59,8 @@ from .two_agents import r_half as r_half
 from .two_agents import two_agent_ef as two_agent_ef
 from .two_agents import two_agent_tight as two_agent_tight
 from .weighted_ranking import WeightedRanking as WeightedRanking
+from .weights import EqualisingWeights as EqualisingWeights
+from .weights import equalising_weights as equalising_weights
 from .welfare_max import WelfareMax as WelfareMax
 from .worst_case import WorstCase as WorstCase
 from .worst_case import softmin_ratio as softmin_ratio
