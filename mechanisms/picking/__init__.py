@@ -23,9 +23,9 @@ from .envy import envy_report as envy_report
 from .envy import smallest_items as smallest_items
 from .equal_split import EqualSplitEF as EqualSplitEF
 from .equal_split import equal_split_ef as equal_split_ef
+from .exact import expected_welfare as expected_welfare
 from .exchange import ExchangeWelfare as ExchangeWelfare
 from .exchange import exchange_welfare as exchange_welfare
-from .expected_welfare import expected_welfare as expected_welfare
 from .interim import interim as interim
 from .order import BestOrder as BestOrder
 from .order import best_order as best_order
