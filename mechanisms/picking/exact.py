@@ -14,7 +14,6 @@ from ...models.laws._incomplete_beta import beta_density
 from ..base import AbstractMechanism
 from ._fractions import reach
 from ._panels import on_panels
-from .interim import interim as interim
 from .pick_r import PickR
 from .quantile_threshold import QuantileThreshold
 from .ranking import Ranking
@@ -99,10 +98,9 @@ def _require_count(agents: int | None, count: int) -> None:
 
 
 def _pick_r(rule: PickR, law: AbstractLaw, items: int, smooth: bool) -> Float[Array, " agents"]:
+    shape = np.shape(rule.r)
+    require(len(shape) <= 1, f"`mechanism` must be one rule, got r of shape {shape}; map over it with `jax.vmap`.")
     taken = items * jnp.asarray(rule.r) if smooth else jnp.asarray(rule.counts(items))
-    require(
-        taken.ndim == 1, f"`mechanism` must be one rule, got r of shape {taken.shape}; map over it with `jax.vmap`."
-    )
     by_place = _picks(law, taken)
     return by_place if rule.order is None else by_place[np.argsort(rule.order)]
 

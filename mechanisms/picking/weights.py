@@ -83,7 +83,8 @@ def equalising_weights(
     laws = tuple(law._cast(dtype) for law in laws)
     if method == "newton":
         return _newton(laws)
-    require(key is not None, '`key` is needed by method="sgd": pass `key=jax.random.key(0)`.')
+    if key is None:
+        raise ValueError('`key` is needed by method="sgd": pass `key=jax.random.key(0)`.')
     return _sgd(laws, key)
 
 
