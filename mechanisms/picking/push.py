@@ -17,7 +17,7 @@ from ...models._check import require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
-from ._laws import as_draws, check_agents
+from ._laws import as_draws, count
 from .coupling import limits
 from .prophet import optimal_pick
 from .two_agents import R0, r_half
@@ -118,7 +118,7 @@ def push_forward(law: AbstractLaw, n: int, r: Any = None) -> PushForward:
         >>> found.category.tolist(), [round(float(x), 3) for x in found.r[:, 0]], found.given_envy_free.tolist()
         ([1, 2, 2], [0.423, 0.5, 0.59], [True, True, False])
     """
-    check_agents(n)
+    n = count(n, "n", 2)
     laws = as_draws(law, "law")
     if r is not None:
         r = as_r(r)
