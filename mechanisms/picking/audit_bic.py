@@ -119,6 +119,7 @@ def _exact(mechanism: Any, v: np.ndarray, agents: int, agent: int) -> BICAudit:
     utility, order = _all_rankings(chance[agent], v)
     truthful = chance[agent] @ np.sort(v)[::-1]
     gain = utility - truthful
+    gain = np.where(np.abs(gain) <= 1e-12 * truthful, 0.0, gain)  # sums of the same numbers in another order
     best = int(np.argmax(gain))
     profitable = int(np.count_nonzero(gain > GAIN))
     # What is bid does not matter, only its order.

@@ -258,7 +258,8 @@ def test_ranking_is_exactly_bayesian_truthful(agents, agent, items):
 
 
 def test_seven_items_and_ties_and_weights_are_exact():
-    assert audit_bic(picking.Ranking(), [0.5, 0.5, 0.1, 0.9, 0.9, 0.0, 0.2], 4, 2).checked == 5040
+    found = audit_bic(picking.Ranking(), [0.5, 0.5, 0.1, 0.9, 0.9, 0.0, 0.2], 4, 2)
+    assert (found.checked, found.profitable, found.max_gain) == (5040, 0, 0.0)
     laws = [models.Uniform(), models.Uniform(0.5, 1.0)]
     rule = picking.WeightedRanking(laws, [1.0, 2 / 3])
     for agent in range(2):
