@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fairhand
-from fairhand.mechanisms import classic, pseudomarket
+from fairhand.mechanisms import classic, picking, pseudomarket
 from fairhand.workflow.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +48,14 @@ def test_a_rule_of_ones_own_is_refuted_twice(story):
     assert audit.finding("feasible in expectation").refuted
 
 
+def test_no_lie_pays_under_picking_and_what_that_costs_is_in_order(story):
+    names, printed = story
+    assert " 0 of " in printed[2]
+    best, fair, safe = names["best"].ratio, names["fair"].ratio, names["safe"].guarantee
+    assert safe < fair < best < 1
+    assert names["owner"].shape == (600,)
+
+
 def test_the_first_screen_holds_what_it_is_two_commands_code_and_a_picture():
     screen = README[: README.index("\n## ")]
     assert screen.count("```python") == 1
@@ -83,5 +91,7 @@ def test_every_name_exists():
     for name in re.findall(r"^\| [^|]+ \| ((?:`[A-Z]\w+`(?:, )?)+)", README, re.MULTILINE):
         for rule in re.findall(r"`(\w+)`", name):
             assert hasattr(classic, rule) or hasattr(pseudomarket, rule)
+    for rule in re.findall(r"`picking\.(\w+)", README):
+        assert hasattr(picking, rule)
     for folder in re.findall(r"`([a-z]+(?:/[a-z]+)*)/`", README):
         assert any((base / folder).is_dir() for base in (ROOT, ROOT / "mechanisms"))
