@@ -98,7 +98,7 @@ def _require_count(agents: int | None, count: int) -> None:
 
 
 def _pick_r(rule: PickR, law: AbstractLaw, items: int, smooth: bool) -> Float[Array, " agents"]:
-    shape = np.shape(rule.r)
+    shape = () if rule.r is None else rule.r.shape
     require(len(shape) <= 1, f"`mechanism` must be one rule, got r of shape {shape}; map over it with `jax.vmap`.")
     taken = items * jnp.asarray(rule.r) if smooth else jnp.asarray(rule.counts(items))
     by_place = _picks(law, taken)

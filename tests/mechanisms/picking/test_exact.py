@@ -15,7 +15,17 @@ import scipy.stats
 from fairhand.mechanisms.picking import PickR, QuantileThreshold, Ranking, WelfareMax
 from fairhand.mechanisms.picking.exact import expected_welfare
 from fairhand.mechanisms.picking.interim import interim
-from fairhand.models import Beta, Discrete, Empirical, Exponential, Power, Uniform, WorstCaseFamily
+from fairhand.models import (
+    Beta,
+    Discrete,
+    Empirical,
+    Exponential,
+    Mixture,
+    Power,
+    TruncatedExponential,
+    Uniform,
+    WorstCaseFamily,
+)
 from helpers import assert_close
 
 BETA = scipy.stats.beta(2, 5)
@@ -70,6 +80,24 @@ def test_picks_across_jumps_of_the_quantile_match_scipy(p, t, m):
 
         found = expected_welfare(PickR(quotas=[t, m - t]), WorstCaseFamily(p, delta, q), m)
         np.testing.assert_allclose(found, [top(quantile, t, m, (rest, 1 - p)), (m - t) * (1 + delta / 2)], rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        Exponential(1.0),
+        WorstCaseFamily(1e-6, 1e-6),
+        Power(0.05),
+        TruncatedExponential(1000.0),
+        pytest.param(Beta(0.1, 0.2), marks=pytest.mark.slow),
+        pytest.param(Mixture([0.5, 0.5], [Discrete([0.0, 0.3], [0.5, 0.5]), Beta(2.0, 2.0)]), marks=pytest.mark.slow),
+    ],
+)
+def test_one_pick_is_worth_the_expected_maximum(law):
+    with jax.enable_x64(True):
+        for m in (2, 1000, 100_000):
+            found = expected_welfare(PickR(quotas=[1, m - 1]), law, m)
+            np.testing.assert_allclose(found, [law.expected_max(m), (m - 1) * law.mean], rtol=1e-11)
 
 
 @pytest.mark.parametrize("r", [0.05, (2 - math.sqrt(2)) / 2, 0.58])

@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 from fairhand.mechanisms.picking.weights import equalising_weights
-from fairhand.models import Beta, Discrete, Empirical, Mixture, Power, Uniform
+from fairhand.models import Beta, Discrete, Empirical, Mixture, Power, TruncatedExponential, Uniform
 from helpers import assert_close
 
 MIXED = [Uniform(0.2, 0.5), Mixture([0.4, 0.6], [Uniform(0.0, 1.0), Uniform(0.2, 0.7)]), Uniform(0.5, 1.0), Power(1.0)]
@@ -91,11 +91,13 @@ def test_the_order_of_the_agents_does_not_matter(mixed):
 @pytest.mark.slow
 def test_smooth_laws_win_equally_often_by_scipy():
     with jax.enable_x64(True):
-        laws = [Mixture([0.5, 0.5], [Beta(a, b), Uniform()]) for a, b in [(2.0, 2.0), (1.5, 3.0)]] + [Uniform(0.1, 0.8)]
+        laws = [Mixture([0.5, 0.5], [Beta(a, b), Uniform()]) for a, b in [(2.0, 2.0), (1.5, 3.0)]]
+        laws += [Uniform(0.1, 0.8), TruncatedExponential(20.0)]
         referees = [Blend([0.5, 0.5], [scipy.stats.beta(a, b), uniform(0, 1)]) for a, b in [(2, 2), (1.5, 3)]]
+        referees += [uniform(0.1, 0.8), scipy.stats.truncexpon(20, scale=1 / 20)]
         w = np.asarray(equalising_weights(laws).weights)
-        found = chances([*referees, uniform(0.1, 0.8)], w, [(0, 1), (0, 1), (0.1, 0.8)])
-        np.testing.assert_allclose(found, 1 / 3, atol=1e-9)
+        found = chances(referees, w, [(0, 1), (0, 1), (0.1, 0.8), (0, 0.2, 1)])
+        np.testing.assert_allclose(found, 1 / 4, atol=1e-9)
 
 
 @pytest.mark.parametrize("count", [pytest.param(5), pytest.param(60, marks=pytest.mark.slow)])
