@@ -94,7 +94,8 @@ class Posterior:
         """Posterior standard deviations by name."""
         return {name: float(x.std()) for name, x in self.scalars.items()}
 
-    def _thinned(self, draws: int | None) -> dict[str, np.ndarray]:
+    def thinned(self, draws: int | None) -> dict[str, np.ndarray]:
+        """`sites` of so many draws, evenly spaced; None takes all."""
         sites = self.sites
         total = len(next(iter(sites.values())))
         keep = np.linspace(0, total - 1, total if draws is None else min(draws, total)).round().astype(int)
@@ -113,7 +114,7 @@ class Posterior:
             ValueError: the model refuses what was said.
         """
         with precision_scope(self.precision):  # pyright: ignore[reportArgumentType]
-            world: AbstractWorld = self.model.worlds(self._thinned(draws), self.data, **where)
+            world: AbstractWorld = self.model.worlds(self.thinned(draws), self.data, **where)
         if not isinstance(world, Draws):
             raise TypeError("the model's world has no axis of draws")
         return to_numpy(world)
@@ -131,7 +132,7 @@ class Posterior:
             raise ValueError(
                 f"`{type(self.model).__name__}` has no law of cardinal values: fit a model of `fairhand.models.ratings`."
             )
-        return self.model.laws(self._thinned(draws), self.data)
+        return self.model.laws(self.thinned(draws), self.data)
 
     def log_likelihood(self, batch_size: int = 200) -> np.ndarray:
         """Log-probability of each observation in each draw, `[chains, draws, observations]`, in bounded memory."""

@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._check import require
+from .._compiled import compiled
 from ..laws import AbstractLaw
 from ..own_laws import OwnLaws
 from ..population import Population
 from ..supply import AbstractSupply, Items
 from ..world import AbstractWorld, Draws, Roster
+from ._density import log_density
 from ._ordinal import RANKS, WHY
 from .data import RatingData
 from .families import Family, family_of
@@ -104,6 +106,13 @@ def own_laws(model: AbstractRatingModel, sites: Sites, data: RatingData) -> Abst
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves], 1), *each)
 
 
+@compiled
+def log_densities(family: str, sites: Any, values: Any) -> Float[Array, "draws ratings"]:
+    """Log density of exact values, by the law of each draw of `sites`, `[draws]` or `[draws, ratings]`."""
+    return jax.vmap(lambda s: log_density(family_of(family).law(s), values))(sites)
+
+
+@compiled
 def drawn(own: AbstractLaw, items: int, key: PRNGKeyArray) -> Float[Array, "draws agents items"]:
     """Independent values of every agent for every item, by laws with leaves `[draws, agents]`."""
     shape = jax.tree.leaves(own)[0].shape

@@ -18,6 +18,7 @@ from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float, Int
 
 from ..laws import AbstractLaw
+from ._density import log_between, log_density
 
 REACH = 3.2  # of the rule, in t: the outermost nodes are 1e-17 of a panel away from its ends
 SPAN = 8.0  # standard deviations of the error that a panel takes in
@@ -57,25 +58,17 @@ def nodes(law: Any, edges: Float[Array, " edges"], step: float = COARSE) -> Node
     # The rule's weight dx/dt is π cosh(t) d (1 − d), d the distance to the nearer end; constants fall out below.
     growth = np.pi * jnp.sinh(jnp.abs(t))
     weight = jnp.log(jnp.cosh(t)) - growth - 2 * jnp.log1p(jnp.exp(-growth))
-    inner = jax.nn.log_softmax(law.distribution.log_prob(x) + weight, -1)
+    inner = jax.nn.log_softmax(log_density(law, x) + weight, -1)
     mass = _panel_mass(law, edges)[:, None]
     known = mass > 0
     return Nodes(x, jnp.where(known, jnp.log(jnp.where(known, mass, 1.0)) + inner, -jnp.inf))
-
-
-def _log_between(low: Array, high: Array) -> Array:
-    """Log of Φ(high) − Φ(low), precise in both tails."""
-    flip = low + high > 0
-    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
-    top = log_ndtr(high)
-    return top + jnp.log1p(-jnp.exp(jnp.minimum(log_ndtr(low) - top, -1e-12)))
 
 
 def log_report(cuts: Float[Array, " edges"], sd: Any, x: Float[Array, "..."]) -> Float[Array, "steps ..."]:
     """Log-probability of each step, when the latent value is `x`; the outermost steps take all beyond them."""
     inner = cuts[1:-1].reshape(-1, *(1 for _ in range(x.ndim)))
     standard = (inner - x[None]) / sd
-    between = _log_between(standard[:-1], standard[1:])
+    between = log_between(standard[:-1], standard[1:])
     return jnp.concatenate([log_ndtr(standard[:1]), between, log_ndtr(-standard[-1:])])
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -13,7 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, own_laws
+from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, log_densities, own_laws
+from ._density import log_density
 from .data import RatingData
 from .families import as_priors, check_priors, family_of
 
@@ -63,7 +63,7 @@ class CommonLaw(AbstractRatingModel):
     def __check_init__(self):
         check_priors(family_of(self.family), self.prior)
 
-    def identify(self, data: RatingData) -> tuple[str, ...]:
+    def identify(self, data: Any) -> tuple[str, ...]:
         """Notes on what the ratings can tell; refuses rounded ones, and values no law of the family has."""
         return check_data(self, data, exact=True)
 
@@ -77,10 +77,9 @@ class CommonLaw(AbstractRatingModel):
         return {p.name: np.zeros(()) for p in family_of(self.family).parameters}
 
     def numpyro_model(self, values: Float[Array | np.ndarray, " ratings"]) -> None:
-        """Sites: the family's parameters, and `rating`, which is observed."""
+        """Sites: the family's parameters; the log density of the values enters as the factor `rating`."""
         law = family_of(self.family).law(sample_parameters(self.family, self.prior))
-        with numpyro.plate("observation", values.shape[0]):
-            numpyro.sample("rating", law.distribution, obs=values)  # pyright: ignore[reportAttributeAccessIssue]
+        numpyro.factor("rating", log_density(law, values).sum())
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """The parameters."""
@@ -90,8 +89,7 @@ class CommonLaw(AbstractRatingModel):
     def log_densities(self, sites: Sites, data: RatingData) -> Float[Array, "draws ratings"]:
         """Log density of each value."""
         (values,) = self.arguments(data)
-        family, sites = family_of(self.family), self.scalars(sites, data)
-        return jax.vmap(lambda s: family.law(s).distribution.log_prob(values))(sites)  # pyright: ignore[reportAttributeAccessIssue]
+        return log_densities(self.family, self.scalars(sites, data), values)
 
     def coords(self, data: RatingData) -> dict[str, list]:
         """None."""

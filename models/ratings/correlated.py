@@ -13,11 +13,13 @@ from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .._check import require
+from .._compiled import compiled
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
 from ._base import AbstractRatingModel, Sites, check_data, fields_of
 from ._copula import given_stated, log_copula, scores
+from ._density import log_density
 from .common import sample_parameters
 from .data import RatingData
 from .families import as_priors, check_priors, family_of
@@ -67,7 +69,7 @@ class CorrelatedLaws(AbstractRatingModel):
         check_priors(family_of(self.family), self.prior)
         require(np.isfinite(self.eta) and self.eta > 0, f"`eta` must be positive, got {self.eta}.")
 
-    def identify(self, data: RatingData) -> tuple[str, ...]:
+    def identify(self, data: Any) -> tuple[str, ...]:
         """Notes on what the ratings can tell; refuses pairs of agents who rated too few items both."""
         notes = check_data(self, data, exact=True)
         name, names, rated = data.source, data.agents, data.rated.astype(int)
@@ -105,7 +107,7 @@ class CorrelatedLaws(AbstractRatingModel):
         theta = sample_parameters(self.family, self.prior, values.shape[0])
         prior = dist.LKJCholesky(values.shape[0], self.eta)
         factor = jnp.asarray(numpyro.sample("correlation_cholesky", prior))
-        correlation = numpyro.deterministic("correlation", factor @ factor.T)
+        correlation = jnp.asarray(numpyro.deterministic("correlation", factor @ factor.T))
         numpyro.factor("rating", self._log_density(theta, correlation, values, stated).sum())
 
     def _scores(self, theta: Any, values: Array) -> Array:
@@ -119,13 +121,13 @@ class CorrelatedLaws(AbstractRatingModel):
         return jax.vmap(one)(theta, values)
 
     def _log_density(self, theta: Any, correlation: Any, values: Any, stated: Any) -> Float[Array, " items"]:
-        family, values, stated = family_of(self.family), jnp.asarray(values), jnp.asarray(stated)
+        family = family_of(self.family)
         z = self._scores(theta, values)
-        own = jax.vmap(lambda theta, x: family.law(theta).distribution.log_prob(x))(theta, values)  # pyright: ignore[reportAttributeAccessIssue]
-        return log_copula(jnp.asarray(correlation), z, stated) + jnp.sum(jnp.where(stated, own, 0.0), 0)
+        own = jax.vmap(lambda theta, x: log_density(family.law(theta), x))(theta, values)
+        return log_copula(correlation, z, stated) + jnp.sum(jnp.where(stated, own, 0.0), 0)
 
     def _own(self, sites: Sites) -> dict[str, Any]:
-        return {p.name: jnp.asarray(sites[p.name]) for p in family_of(self.family).parameters}
+        return {p.name: sites[p.name] for p in family_of(self.family).parameters}
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """The parameters of each agent, and each correlation."""
@@ -140,9 +142,7 @@ class CorrelatedLaws(AbstractRatingModel):
 
     def log_densities(self, sites: Sites, data: RatingData) -> Float[Array, "draws items"]:
         """Joint log density of the ratings of each item."""
-        values, stated = self.arguments(data)
-        each = lambda theta, correlation: self._log_density(theta, correlation, values, stated)
-        return jax.vmap(each)(self._own(sites), jnp.asarray(sites["correlation"]))
+        return _log_densities(self, self._own(sites), sites["correlation"], *self.arguments(data))
 
     def coords(self, data: RatingData) -> dict[str, list]:
         """The agents, twice."""
@@ -185,11 +185,16 @@ class CorrelatedLaws(AbstractRatingModel):
         return cls(**fields_of(spec, cls))
 
 
-@eqx.filter_jit
+@compiled
+def _log_densities(model: CorrelatedLaws, theta, correlation, values, stated) -> Float[Array, "draws items"]:
+    each = lambda theta, correlation: model._log_density(theta, correlation, values, stated)
+    return jax.vmap(each)(theta, correlation)
+
+
+@compiled
 def _conditional(model: CorrelatedLaws, theta, cholesky, values, stated, key) -> Float[Array, "draws agents items"]:
     """Values given the stated ones, one draw each."""
     family = family_of(model.family)
-    values, stated = jnp.asarray(values), jnp.asarray(stated)
 
     def one(theta, factor, key):
         free = factor @ jax.random.normal(key, values.shape, factor.dtype)
@@ -197,5 +202,4 @@ def _conditional(model: CorrelatedLaws, theta, cholesky, values, stated, key) ->
         found = quantiles(jax.vmap(family.law)(theta), ndtr(z))
         return jnp.where(stated, values, found)
 
-    factor = jnp.asarray(cholesky)
-    return jax.vmap(one)(theta, factor, jax.random.split(key, factor.shape[0]))
+    return jax.vmap(one)(theta, cholesky, jax.random.split(key, cholesky.shape[0]))

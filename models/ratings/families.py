@@ -75,11 +75,21 @@ def _beta(mean: Any, concentration: Any) -> Any:
     return law(mean * concentration, (1 - mean) * concentration)
 
 
-def _like(x, number: float):
-    """A fixed number for every law of a batch."""
-    return (
-        (np.full(x.shape, number) if isinstance(x, np.ndarray) else jnp.full_like(x, number)) if np.ndim(x) else number
-    )
+def _fixed(like: Any, number: float) -> Any:
+    """A number that is the same for every law of a batch."""
+    if np.ndim(like) == 0:
+        return number
+    return np.full(like.shape, number) if isinstance(like, np.ndarray) else jnp.full_like(like, number)
+
+
+def _truncated_normal(loc: Any, scale: Any) -> Any:
+    law: Any = laws.TruncatedNormal
+    return law(loc, scale, _fixed(loc, 0.0), _fixed(loc, 1.0))
+
+
+def _truncated_exponential(rate: Any) -> Any:
+    law: Any = laws.TruncatedExponential
+    return law(rate, _fixed(rate, 1.0))
 
 
 FAMILIES = {
@@ -101,6 +111,21 @@ FAMILIES = {
             (Parameter("exponent", "positive", _prior(dist.LogNormal(0.0, 1.0)), (0.0, 1.0), 0.5),),
             laws.Power,
             (True, True),
+        ),
+        Family(
+            "truncated_normal",
+            (
+                Parameter("loc", "real", _prior(dist.Normal(0.5, 0.5)), (0.5, 0.5), 0.3),
+                Parameter("scale", "positive", _prior(dist.LogNormal(math.log(0.3), 0.75)), (math.log(0.3), 0.75), 0.3),
+            ),
+            _truncated_normal,
+            (False, False),
+        ),
+        Family(
+            "truncated_exponential",
+            (Parameter("rate", "positive", _prior(dist.LogNormal(math.log(2.0), 1.0)), (math.log(2.0), 1.0), 0.5),),
+            _truncated_exponential,
+            (False, False),
         ),
     )
 }

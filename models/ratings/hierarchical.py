@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -15,7 +14,8 @@ from .._check import require
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, own_laws
+from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, log_densities, own_laws
+from ._density import log_density
 from .data import RatingData
 from .families import family_of
 from .worlds import Newcomers
@@ -78,7 +78,7 @@ class HierarchicalLaw(AbstractRatingModel):
                     np.isfinite(scale) and scale > 0, f"`{field}` of `{name}` must have a positive scale, got {value}."
                 )
 
-    def identify(self, data: RatingData) -> tuple[str, ...]:
+    def identify(self, data: Any) -> tuple[str, ...]:
         """Notes on what the ratings can tell; refuses a single agent, rounded ratings, and values no law has."""
         notes = check_data(self, data, exact=True)
         require(
@@ -105,7 +105,7 @@ class HierarchicalLaw(AbstractRatingModel):
         agent: Int[Array | np.ndarray, " ratings"],
         people: Float[Array | np.ndarray, " agents"],
     ) -> None:
-        """Values of `agent` at each rating; `people` is there for its length."""
+        """Values, whose `agent` is whose; `people` is there for its length. Their log density is the factor `rating`."""
         family, theta = family_of(self.family), {}
         centres, spreads = dict(self.centre), dict(self.spread)
         for p in family.parameters:
@@ -114,8 +114,7 @@ class HierarchicalLaw(AbstractRatingModel):
             raw = numpyro.sample(f"{p.name}_raw", dist.Normal(jnp.zeros(people.shape[0]), 1.0).to_event(1))
             theta[p.name] = numpyro.deterministic(p.name, p.constrain(mu + tau * jnp.asarray(raw)))
         law = family.law({name: jnp.asarray(x)[agent] for name, x in theta.items()})
-        with numpyro.plate("observation", agent.shape[0]):
-            numpyro.sample("rating", law.distribution, obs=values)  # pyright: ignore[reportAttributeAccessIssue]
+        numpyro.factor("rating", log_density(law, values).sum())
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """Centre and spread of each parameter, and the parameter of each agent."""
@@ -127,9 +126,8 @@ class HierarchicalLaw(AbstractRatingModel):
     def log_densities(self, sites: Sites, data: RatingData) -> Float[Array, "draws ratings"]:
         """Log density of each value by its agent's law."""
         values, agent, _ = self.arguments(data)
-        family = family_of(self.family)
-        each = {p.name: jnp.asarray(sites[p.name])[:, agent] for p in family.parameters}
-        return jax.vmap(lambda s: family.law(s).distribution.log_prob(values))(each)  # pyright: ignore[reportAttributeAccessIssue]
+        each = {p.name: np.asarray(sites[p.name])[:, agent] for p in family_of(self.family).parameters}
+        return log_densities(self.family, each, values)
 
     def coords(self, data: RatingData) -> dict[str, list]:
         """The agents."""

@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._check import require
+from .._compiled import compiled
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
@@ -77,7 +78,7 @@ class NoisyRatings(AbstractRatingModel):
             f"`noise_scale` must be positive, got {self.noise_scale}; for a known error say `noise`.",
         )
 
-    def identify(self, data: RatingData) -> tuple[str, ...]:
+    def identify(self, data: Any) -> tuple[str, ...]:
         """Notes on what the ratings can tell; refuses too few steps for the family, and exact ratings without error."""
         notes = check_data(self, data, exact=False)
         names = [p.name for p in family_of(self.family).parameters]
@@ -141,7 +142,7 @@ class NoisyRatings(AbstractRatingModel):
     def log_densities(self, sites: Sites, data: RatingData) -> Float[Array, "draws ratings"]:
         """Log-probability of each rating, or log density where there are no steps."""
         arguments = self.arguments(data)
-        return _log_densities(self, jax.tree.map(jnp.asarray, self.scalars(sites, data)), arguments)
+        return _log_densities(self, self.scalars(sites, data), arguments)
 
     def coords(self, data: RatingData) -> dict[str, list]:
         """None."""
@@ -159,8 +160,7 @@ class NoisyRatings(AbstractRatingModel):
     def values(self, sites: Sites, data: RatingData, *, key: PRNGKeyArray) -> Float[Array, "draws agents items"]:
         new, old = jax.random.split(key)
         fresh = drawn(own_laws(self, sites, data), len(data.items), new)
-        known = jax.tree.map(jnp.asarray, self.scalars(sites, data))
-        latent = _latent(self, known, self.arguments(data), old)
+        latent = _latent(self, self.scalars(sites, data), self.arguments(data), old)
         return fresh.at[:, data.agent, data.item].set(latent.astype(fresh.dtype))
 
     def replicate(self, sites: Sites, data: RatingData, *, key: PRNGKeyArray) -> Float[Array, "draws ratings"]:
@@ -191,15 +191,15 @@ class NoisyRatings(AbstractRatingModel):
         return cls(**fields_of(spec, cls))
 
 
-@eqx.filter_jit
+@compiled
 def _log_densities(model: NoisyRatings, sites, arguments) -> Float[Array, "draws ratings"]:
     return jax.lax.map(lambda s: model._log_density(s, *arguments), sites)
 
 
-@eqx.filter_jit
+@compiled
 def _latent(model: NoisyRatings, sites, arguments, key) -> Float[Array, "draws ratings"]:
     """Values given ratings, one draw each; one draw of the posterior at a time, as the nodes take memory."""
-    ratings, cuts, width = (jnp.asarray(x) for x in arguments)
+    ratings, cuts, width = arguments
 
     def one(given):
         sites, key = given

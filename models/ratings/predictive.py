@@ -5,22 +5,17 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from .._check import require
+from .._compiled import compiled
 
 
-def _keep(posterior: Any, draws: int | None) -> dict[str, np.ndarray]:
-    sites = posterior.sites
-    total = len(next(iter(sites.values())))
-    index = np.linspace(0, total - 1, total if draws is None else min(draws, total)).round().astype(int)
-    return {name: x[index] for name, x in sites.items()}
-
-
-@eqx.filter_jit
+@compiled
 def _play(worlds, keys):
-    return jax.vmap(lambda i, key: worlds.one(i).population(key).values)(np.arange(worlds.num), keys)
+    return jax.vmap(lambda i, key: worlds.one(i).population(key).values)(jnp.arange(worlds.num), keys)
 
 
 def joint_values(
@@ -120,7 +115,7 @@ def quantile_check(
     at = np.asarray(levels, float)
     require(at.ndim == 1 and np.all((at > 0) & (at < 1)), f"`levels` must lie between 0 and 1, got {levels}.")
     observed = np.quantile(posterior.data.observed()["rating"][1], at)
-    again = np.asarray(posterior.model.replicate(_keep(posterior, draws), posterior.data, key=key))
+    again = np.asarray(posterior.model.replicate(posterior.thinned(draws), posterior.data, key=key))
     predicted = np.quantile(again, at, axis=1).T
     below, above = (predicted <= observed).mean(0), (predicted >= observed).mean(0)
     low, high = np.quantile(predicted, [0.05, 0.95], axis=0)

@@ -31,8 +31,8 @@ class SameAgents(AbstractWorld):
         own: their laws, independent or correlated, and how many items they meet.
 
     Example:
-        >>> from fairhand.models import Beta
-        >>> world = SameAgents(OwnLaws([Beta(2.0, 1.0), Beta(1.0, 3.0)], 4))
+        >>> from fairhand.models import Power
+        >>> world = SameAgents(OwnLaws([Power(2.0), Power(0.5)], 4))
         >>> world.population(jax.random.key(0)).values.shape, world.serves_the_sample
         ((2, 4), True)
     """
@@ -61,7 +61,7 @@ class Newcomers(AbstractWorld):
         ValueError: `agents` or `items` is less than one.
 
     Example:
-        >>> world = Newcomers(np.array([0.0, 1.0]), np.array([0.5, 0.1]), "beta", agents=3, items=4)
+        >>> world = Newcomers(np.array([0.0]), np.array([0.5]), "power", agents=3, items=4)
         >>> world.population(jax.random.key(0)).values.shape
         (3, 4)
     """
