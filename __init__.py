@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .inference import Outcome as Outcome
     from .inference import Posterior as Posterior
     from .inference import audit as audit
+    from .inference import best_of as best_of
     from .inference import designs as designs
     from .inference import fit as fit
     from .inference import from_callable as from_callable
@@ -52,6 +53,7 @@ _NAMES = {
     "Outcome": ".inference",
     "Posterior": ".inference",
     "audit": ".inference",
+    "best_of": ".inference",
     "designs": ".inference",
     "fit": ".inference",
     "from_callable": ".inference",

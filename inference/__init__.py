@@ -1,8 +1,10 @@
-"""How we learn: fit, tune, propagate, audit."""
+"""How we learn: fit, tune, best_of, propagate, audit."""
 
 from .audit import Audit as Audit
 from .audit import Finding as Finding
 from .audit import audit as audit
+from .best_of import Best as Best
+from .best_of import best_of as best_of
 from .designs import Designer as Designer
 from .designs import Designs as Designs
 from .designs import designs as designs

@@ -16,11 +16,12 @@ from ..mechanisms.parameters import check_support, supports
 from ..mechanisms.play import play
 from ..models.world import AbstractWorld
 from ._devices import Devices, leading_axis
+from ._judge import Judge, populations_axis
 from ._loop import chunk_size, digest, loop
 from ._precision import Precision, cast, hardened, is_exact, precision_scope, to_numpy
 from ._train import Trainer
 from .host import as_mechanism
-from .tuned import Judged, Tuned
+from .tuned import Tuned
 
 FRESH = 1_000_003  # keys of validation and of the report are folded away from those of training
 
@@ -92,7 +93,7 @@ def tune(
         size = chunk_size(steps, 25)
         trainer = Trainer(objective, limits, populations, coins, -(-steps // size) * size, rate, temperature)
         lanes = trainer.start(given, jax.random.fold_in(key, 0), restarts, spread)
-        sharding = leading_axis(devices, restarts) if restarts > 1 else _populations(devices, populations)
+        sharding = leading_axis(devices, restarts) if restarts > 1 else populations_axis(devices, populations)
         looped = loop(
             lambda state, start: trainer.chunk(given, world, state, jnp.asarray(start), size, sharding),
             lanes,
@@ -106,8 +107,8 @@ def tune(
         )
         candidates = [trainer.rule(given, jax.tree.map(lambda x, i=i: x[i], looped.state)) for i in range(restarts)]
         many = None if populations is None else judge * populations
-        heard = None if sharding is None else _populations(sharding.num_devices, many)
-        hear = _Judge(world, objective, limits, many, coins, heard)
+        heard = None if sharding is None else populations_axis(sharding.num_devices, many)
+        hear = Judge(world, objective, limits, many, coins, heard)
         validation, report = (jax.random.fold_in(key, FRESH + i) for i in range(2))
         relaxed = [given, *candidates]
         exact = [hardened(rule) for rule in relaxed]
@@ -117,30 +118,12 @@ def tune(
     return to_numpy(result)
 
 
-class _Judge:
-    """The exact rule on given populations: a program apart from training, compiled once per kind of rule."""
-
-    def __init__(self, world, objective, limits, populations, coins, sharding):
-        self.setting = (world, objective, limits, populations, coins, sharding)
-
-    def __call__(self, mechanism: AbstractMechanism, key: PRNGKeyArray) -> Judged:
-        world, objective, limits, populations, coins, sharding = self.setting
-        listens = mechanism.needs_key or _listens(objective, limits)
-        return _judge(mechanism, key, world, objective, limits, populations, coins if listens else 0, sharding)
-
-
-@eqx.filter_jit
-def _judge(mechanism, key, world, objective, limits, populations, coins, sharding) -> Judged:
-    runs = play(mechanism, world, key, populations, coins=coins, sharding=sharding)
-    return Judged.of(runs, objective, limits)
-
-
 @eqx.filter_jit
 def _soft_value(mechanism, key, world, objective, populations, coins):
     return objective.train(play(mechanism, world, key, populations, coins=coins))
 
 
-def _choose(rules, hear: _Judge, key) -> tuple[int, bool]:
+def _choose(rules, hear: Judge, key) -> tuple[int, bool]:
     """Index of the best rule on validation populations (0 is the rule as given); whether limits forbade a better one."""
     heard = [hear(rule, key) for rule in rules]
     best = 0
@@ -150,9 +133,7 @@ def _choose(rules, hear: _Judge, key) -> tuple[int, bool]:
     return best, any(h.breach > heard[best].breach and h.value > heard[best].value for h in heard)
 
 
-def _report(
-    relaxed, exact, best: int, forbidden: bool, baselines, hear: _Judge, key, trainer: Trainer, looped
-) -> Tuned:
+def _report(relaxed, exact, best: int, forbidden: bool, baselines, hear: Judge, key, trainer: Trainer, looped) -> Tuned:
     """Start, choice and baselines on fresh populations; a choice that does no better there is dropped for the start."""
     started, judged = hear(exact[0], key), hear(exact[best], key)
     kept = best if judged.better_than(started) else 0
@@ -181,14 +162,6 @@ def _report(
         forbidden=forbidden,
         serves_the_sample=world.serves_the_sample,
     )
-
-
-def _listens(objective, limits) -> bool:
-    return needs_coins(objective) or any(needs_coins(limit) for limit in limits)
-
-
-def _populations(devices: Devices, populations: int | None):
-    return None if populations is None else leading_axis(devices, populations)
 
 
 def _check(mechanism, objective, limits, steps, restarts, populations, coins, judge, rate, temperature) -> None:

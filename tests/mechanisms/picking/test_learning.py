@@ -8,7 +8,17 @@ import pytest
 
 import fairhand as fh
 from fairhand.mechanisms import metrics, of_rule, picking
-from fairhand.models import Beta, Empirical, Independent, OwnLaws, Power, Uniform
+from fairhand.models import (
+    AbstractWorld,
+    Beta,
+    Empirical,
+    Independent,
+    OwnLaws,
+    Population,
+    Power,
+    Uniform,
+    WorstCaseFamily,
+)
 from fairhand.models.laws import AbstractLaw
 
 S = np.array([0.3, 0.5, 1.0])
@@ -217,3 +227,41 @@ def test_the_order_of_pickers_is_compared_and_matches_simulation():
     assert np.ptp(found.each) > 0.05
     with pytest.raises(ValueError, match="`laws` must be one an agent"):
         picking.best_order(r, laws[:2])
+
+
+def test_which_component_gets_which_items_is_chosen_by_comparison():
+    """Four items of two kinds: agent 0 cares about which of the first two, agent 1 about which of the last two."""
+    flat, steep = Uniform(0.45, 0.55), Uniform()
+
+    class TwoKinds(AbstractWorld):
+        def population(self, key):
+            a, b = jax.random.split(key)
+            narrow, wide = flat.sample((2, 2), key=a), steep.sample((2, 2), key=b)
+            return Population(jnp.stack([jnp.append(wide[0], narrow[0]), jnp.append(narrow[1], wide[1])]))
+
+    def assign(first, second):
+        return picking.PickingExchange(
+            [picking.Picking([0, 1], first, size=1), picking.Picking([2, 3], second, size=1)]
+        )
+
+    rules = {f"{i} then {k}": assign(i, k) for i in (0, 1) for k in (0, 1)}
+    found = fh.best_of(rules, HARD, TwoKinds(), key=jax.random.key(6), populations=200)
+    assert found.name == "0 then 1"
+    assert found.table().index[0] == "0 then 1"
+    # one of two wide values and a narrow one, twice: 2 (2/3 + 1/2)
+    best = found.judged[found.name]
+    np.testing.assert_allclose(best.value, 7 / 3, atol=4 * float(best.error) + 1e-9)
+    with pytest.raises(ValueError, match="`rules` is empty"):
+        fh.best_of({}, HARD, TwoKinds(), key=jax.random.key(6))
+
+
+def worst_case(q):
+    return picking.QuantileThreshold([0.4, 1.0], WorstCaseFamily(1e-3, 1e-3, q))
+
+
+def test_an_adversary_learns_the_law_that_is_worst_for_every_rule():
+    """(2 − q) / (2 − q²) is least at q = 2 − √2, the law of theorem 3.1; p and δ are small and not zero."""
+    of_the_best = of_rule(lambda rule: -picking.optimal_pick(rule.law, 2).ratio)
+    found = tuned_on(fh.Built(worst_case, 0.3, 0.05, 0.95), of_the_best, Uniform())
+    np.testing.assert_allclose(found.mechanism.law.q, 2 - np.sqrt(2), atol=3e-3)
+    np.testing.assert_allclose(-found.exact.value, (2 + np.sqrt(2)) / 4, atol=1e-3)
