@@ -11,6 +11,8 @@ from .laws import Mixture as Mixture
 from .laws import PiecewiseLinear as PiecewiseLinear
 from .laws import Power as Power
 from .laws import TruncatedExponential as TruncatedExponential
+from .laws import TruncatedLogNormal as TruncatedLogNormal
+from .laws import TruncatedNormal as TruncatedNormal
 from .laws import Uniform as Uniform
 from .laws import WorstCaseFamily as WorstCaseFamily
 from .own_laws import OwnLaws as OwnLaws

@@ -9,5 +9,7 @@ from .exponential import TruncatedExponential as TruncatedExponential
 from .mixture import Mixture as Mixture
 from .piecewise import PiecewiseLinear as PiecewiseLinear
 from .power import Power as Power
+from .truncated_log_normal import TruncatedLogNormal as TruncatedLogNormal
+from .truncated_normal import TruncatedNormal as TruncatedNormal
 from .uniform import Uniform as Uniform
 from .worst_case_family import WorstCaseFamily as WorstCaseFamily

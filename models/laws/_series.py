@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 Numbers = Float[Array, "*shape"]
@@ -71,9 +70,3 @@ def not_all_below(n: Scalar, y: Numbers) -> Numbers:
     first = jnp.where(near, x * log * log * decay_2(jnp.where(near, -log, 0.0)), y - x * log)
     second = x * (n * log) * (n * log) * decay_2(n * log)
     return jnp.where(inner, (n * first + second) / (1 + n), n / (1 + n))
-
-
-def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of the Gauss–Legendre rule on [0, 1]."""
-    x, w = np.polynomial.legendre.leggauss(nodes)
-    return (x + 1) / 2, w / 2
