@@ -60,11 +60,19 @@ def test_picks_follow_the_order_and_r_is_rounded_down():
         assert_close(found, [uniform_top(4, 9), 5 / 2, uniform_top(3, 12)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("t", "m"), [(3, 10), (1, 1000), (400, 1000), (999, 1000), (40_000, 100_000)])
 def test_picks_of_beta_values_match_scipy(t, m):
     with jax.enable_x64(True):
         found = expected_welfare(PickR(quotas=[t, m - t]), Beta(2.0, 5.0), m)
         np.testing.assert_allclose(found, [top(BETA.ppf, t, m), (m - t) * 2 / 7], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("t", "m"), [(3, 10), (1, 1000), (999, 1000), (40_000, 100_000)])
+def test_picks_of_values_with_a_power_law_match_scipy(t, m):
+    with jax.enable_x64(True):
+        found = expected_welfare(PickR(quotas=[t, m - t]), Power(0.5), m)
+        np.testing.assert_allclose(found, [top(np.square, t, m), (m - t) / 3], rtol=1e-10)
 
 
 @pytest.mark.parametrize(("t", "m"), [(2, 5), (29, 100), (5_000, 100_000)])
@@ -87,8 +95,8 @@ def test_picks_across_jumps_of_the_quantile_match_scipy(p, t, m):
     [
         Exponential(1.0),
         WorstCaseFamily(1e-6, 1e-6),
-        Power(0.05),
-        TruncatedExponential(1000.0),
+        pytest.param(Power(0.05), marks=pytest.mark.slow),
+        pytest.param(TruncatedExponential(1000.0), marks=pytest.mark.slow),
         pytest.param(Beta(0.1, 0.2), marks=pytest.mark.slow),
         pytest.param(Mixture([0.5, 0.5], [Discrete([0.0, 0.3], [0.5, 0.5]), Beta(2.0, 2.0)]), marks=pytest.mark.slow),
     ],

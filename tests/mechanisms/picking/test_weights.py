@@ -100,7 +100,8 @@ def test_smooth_laws_win_equally_often_by_scipy():
         np.testing.assert_allclose(found, 1 / 4, atol=1e-9)
 
 
-@pytest.mark.parametrize("count", [pytest.param(5), pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [5, 60])
 def test_many_agents_on_very_different_scales(count):
     with jax.enable_x64(True):
         low = np.linspace(0.0, 0.9, count)
@@ -177,13 +178,24 @@ def test_two_samples_meet_at_the_median_of_their_ratio():
             assert_close(found.residual, 0.5 / 501)
 
 
-def test_weights_from_samples_tend_to_those_of_the_laws():
+def test_weights_from_many_samples(dtype):
     draws = 100_000
+    values = draw(0, draws).astype(dtype)
+    found = equalising_weights(values)
+    assert found.weights.dtype == dtype
+    assert float(found.residual) < 1 / draws
+    # a sample's median of v_1/v_2, which has density 3/4 at its median of 2/3
+    assert abs(found.weights[1] - 2 / 3) < 4 * 0.5 / 0.75 / np.sqrt(draws)
+
+
+@pytest.mark.slow
+def test_weights_from_samples_of_three():
+    draws = 50_000
     values = np.random.default_rng(0).uniform([[0], [0.5], [0.1]], [[1], [1], [0.3]], (3, draws))
     with jax.enable_x64(True):
         found = equalising_weights(values)
         exact = equalising_weights([Uniform(), Uniform(0.5, 1.0), Uniform(0.1, 0.3)])
-        assert found.residual < 1 / draws
+        assert float(found.residual) < 1 / draws
         wins = np.bincount(np.argmax(np.asarray(found.weights)[:, None] * values, 0), minlength=3) / draws
         assert_close(found.win_probabilities, wins)
         np.testing.assert_allclose(found.weights, exact.weights, rtol=4 * 2 / np.sqrt(draws))
@@ -191,18 +203,11 @@ def test_weights_from_samples_tend_to_those_of_the_laws():
 
 def test_weights_from_samples_scale_with_them_and_so_do_their_derivatives():
     with jax.enable_x64(True):
-        values = jnp.asarray(draw(0, 500))
+        values = jnp.asarray(draw(0, 501))
         weight = lambda c: equalising_weights(values * jnp.stack([jnp.ones_like(c), c])[:, None]).weights[1]
         at, slope = jax.jit(jax.value_and_grad(weight))(1.0)
         assert_close(weight(4.0), at / 4)
         assert_close(slope, -at, loosen=1e4)
-
-
-def test_samples_work_in_float32():
-    found = equalising_weights(draw(0, 2000).astype(np.float32))
-    assert found.weights.dtype == np.float32
-    assert found.residual <= 1 / 2000
-    assert abs(found.weights[1] - 2 / 3) < 0.05
 
 
 @pytest.mark.parametrize(
