@@ -76,7 +76,7 @@ def equal_split_ef(law: AbstractLaw, n: Count, eps: Any = None) -> EqualSplitEF:
         >>> from fairhand.models import Uniform
         >>> found = equal_split_ef(Uniform(), 3)
         >>> round(float(found.eps_max), 4), bool((found.margins > 0).all()), float(found.ratio) > 2 / 3
-        (0.1008, True, True)
+        (0.1009, True, True)
     """
     n = count(n, "n", 2)
     check_law(law)
@@ -117,7 +117,8 @@ def _greatest(law: AbstractLaw, n: int) -> Float[Array, ""]:
 
     def worst_envy(eps):
         turn = _turns(law, n, eps)
-        return jnp.max(mean * turn.last - turn.held * (turn.after + turn.last))
+        envies = mean * turn.last - turn.held * (turn.after + turn.last)
+        return envies[jnp.argmax(envies)]  # the slope of `max` compares numbers that two compilations round differently
 
     return root(worst_envy, jnp.zeros_like(mean), jnp.full_like(mean, 1 / n))
 

@@ -128,8 +128,8 @@ def two_agent_ef(law: AbstractLaw, items: Count, schedule: Any = None) -> TwoAge
     Source: Halpern, Psomas and Zhang, theorem 3.7 and appendix E [P]; window and numbers of items [D].
 
     Example:
-        >>> from fairhand.models import Beta
-        >>> found = two_agent_ef(Beta(2.0, 5.0), 1000)
+        >>> from fairhand.models import Power
+        >>> found = two_agent_ef(Power(0.5), 1000)
         >>> found.category, round(found.r, 4), bool((found.margins > 0).all())
         (1, 0.2929, True)
     """
@@ -180,9 +180,10 @@ def _warn(r: float, items: int, half: float, tied: bool) -> None:
             stacklevel=3,
         )
     if r <= half:
+        need = math.floor(max(0.5 - half, 1e-9) ** -4) + 1
         warnings.warn(
             f"`items` = {items} are too few: r = {r:.4f} does not exceed r_half = {half:.4f}, so that the first agent "
-            f"envies. The default schedule needs more than {(0.5 - half) ** -4:.0f} items; pass a smaller `schedule`.",
+            f"envies. The default schedule needs at least {need:,} items; pass a smaller `schedule`.",
             stacklevel=3,
         )
 
