@@ -101,7 +101,9 @@ def law_moments(l: Logs, laws: tuple) -> Moments:  # noqa: E741
         hazard = by_law(lambda law, w: law.density(y / w) / w, laws, w) / jnp.where(some, below, 1.0)
         hazard = jnp.where(some, hazard, 0.0)
         best = weight * jnp.exp(jnp.sum(jnp.where(some, jnp.log(jnp.where(some, below, 1.0)), -jnp.inf), 0))
-        added = jnp.sum(best / y), hazard @ best, (hazard * (best * y)[None]) @ hazard.T
+        # A panel of no width may sit at 0, where all supports begin.
+        spent = jnp.sum(jnp.where(y > 0, best / jnp.where(y > 0, y, 1.0), 0.0))
+        added = spent, hazard @ best, (hazard * (best * y)[None]) @ hazard.T
         return jax.tree.map(jnp.add, total, added), None
 
     zero = jnp.zeros((), l.dtype), jnp.zeros(n, l.dtype), jnp.zeros((n, n), l.dtype)

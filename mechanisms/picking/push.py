@@ -145,11 +145,10 @@ def _push(laws: AbstractLaw, n: int, r: Any) -> PushForward:
             free_r, regret = jnp.all(margins_r > 0), best.ratio - ratio_r
         free = jnp.all(margins > 0)
         half = r_half(law)
-        return PushForward(
-            best.s, best.r, best.ratio, margins, free, half, surplus, category, ratio_r, margins_r, free_r, regret
-        )
+        mine = best.s, best.r, best.ratio, margins, free, half, surplus, category
+        return *mine, ratio_r, margins_r, free_r, regret
 
-    return jax.vmap(one)(laws)
+    return PushForward(*jax.vmap(one)(laws))
 
 
 def push_weights(laws: Sequence[AbstractLaw]) -> PushedWeights:
@@ -192,6 +191,6 @@ def _weights(laws: tuple[AbstractLaw, ...]) -> PushedWeights:
     def one(laws):
         found = equalising_weights(laws)
         tau = jnp.stack([1 - r_half(law) for law in laws])
-        return PushedWeights(found.weights, found.win_probabilities, found.residual, tau)
+        return found.weights, found.win_probabilities, found.residual, tau
 
-    return jax.vmap(one)(laws)
+    return PushedWeights(*jax.vmap(one)(laws))
