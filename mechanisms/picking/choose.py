@@ -91,12 +91,12 @@ def choose_r(laws: AbstractLaw, by: str = "welfare", confidence: float | int = 0
 
 
 class _Draws(eqx.Module):
-    """What is asked of every draw."""
+    """What is asked of each draw."""
 
-    mean: Float[Array, " draws"]
-    half: Float[Array, " draws"]
-    best_r: Float[Array, " draws"]
-    weight: Float[Array, " draws"]
+    mean: Float[Array, "*draws"]
+    half: Float[Array, "*draws"]
+    best_r: Float[Array, "*draws"]
+    weight: Float[Array, "*draws"]
 
 
 def _choose(laws: AbstractLaw, by: str, confidence: float | int, slack: float) -> Choice:
