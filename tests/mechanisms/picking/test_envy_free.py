@@ -298,7 +298,7 @@ def test_top_heavier_agent_picks_first():
     assert found.r == pytest.approx(R0 + 0.01, abs=1e-6)
     taken = joint[:, 0] >= 1 - found.r
     assert float(found.share) == pytest.approx(joint[taken, 1].sum() / joint[:, 1].sum(), abs=1e-5)
-    assert found.share < 0.5
+    assert float(found.share) < 0.5
     assert found.mechanism.order == (0, 1)
     turned = correlated_two_agent(steep, Uniform(), joint=joint[:, ::-1])
     assert np.asarray(turned.order).tolist() == [1, 0]

@@ -129,20 +129,19 @@ def test_guarantee_is_concave_in_the_fractions():
     assert (middle >= ends.mean(1) - 1e-14).all()
 
 
-def test_gradients_match_differences():
-    points = np.array([[0.8, 0.15, 0.4], [0.08, 0.3, 0.2]])
+def test_gradients_match_differences_and_are_finite_where_agents_take_nothing_or_all():
+    points = np.array([[0.8, 0.15, 0.4], [0.08, 0.3, 0.2], *(s[:3] for s in VECTORS)])
+
+    def numbers(x):
+        s = jnp.append(x, 1.0)
+        return jnp.stack([worst_case_ratio(s).value, softmin_ratio(s, 0.03)])
+
     with jax.enable_x64(True):
-        both = lambda s: jnp.stack([worst_case_ratio(s).value, softmin_ratio(s, 0.03)])
-        function = jax.jit(jax.vmap(lambda x: both(jnp.append(x, 1.0))))
-        slopes = jax.vmap(jax.jacrev(lambda x: both(jnp.append(x, 1.0))))(points)
-        steps = 1e-6 * np.eye(3)
-        numeric = np.stack([(function(points + h) - function(points - h)) / 2e-6 for h in steps], -1)
-        np.testing.assert_allclose(slopes, numeric, rtol=1e-6, atol=1e-8)
-
-
-def test_gradients_are_finite_where_agents_take_nothing_or_all():
-    slopes = jax.vmap(jax.grad(lambda s: worst_case_ratio(s).value + softmin_ratio(s, 0.01)))
-    assert np.isfinite(slopes(jnp.asarray(np.stack(VECTORS)))).all()
+        both = jax.jit(jax.vmap(lambda x: (numbers(x), jax.jacrev(numbers)(x))))
+        slopes, steps = np.asarray(both(points)[1]), 1e-6 * np.eye(3)
+        numeric = np.stack([(both(points + h)[0] - both(points - h)[0]) / 2e-6 for h in steps], -1)
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(slopes[:2], numeric[:2], rtol=1e-6, atol=1e-8)
 
 
 def test_softmin_is_a_lower_bound_within_t_log_n():
@@ -268,12 +267,8 @@ def test_ascent_from_random_starts_finds_the_safe_share_of_two():
     check_learning(2, 8, 1e-5, 1e-6)
 
 
-def test_ascent_from_random_starts_finds_the_safe_shares_of_three():
-    check_learning(3, 8, 1e-4, 1e-5)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("agents", [4, 5, 10])
+@pytest.mark.parametrize("agents", [3, 4, 5, 10])
 def test_ascent_from_random_starts_finds_the_safe_shares_of_many(agents):
     check_learning(agents, 8, 1e-4, 1e-5)
 
