@@ -10,6 +10,7 @@ are two kinds left: `a` at or above zero, measured in units of φ(a), where φ(a
 """
 
 import functools
+import math
 
 import equinox as eqx
 import jax
@@ -50,7 +51,7 @@ def _moment_rule(k, primals, tangents):
 
 def around_zero(left: Scalar, right: Scalar) -> Scalar:
     """Integral of exp(−t²/2) from −left to right, both positive: no difference is taken."""
-    return np.sqrt(np.pi / 2) * (erf(left * np.sqrt(0.5)) + erf(right * np.sqrt(0.5)))
+    return math.sqrt(math.pi / 2) * (erf(left * math.sqrt(0.5)) + erf(right * math.sqrt(0.5)))
 
 
 def _mills(z: Scalar) -> Scalar:
@@ -124,29 +125,29 @@ class Window(eqx.Module):
         a = jnp.where(self.inner, 1.0, self.a)
         return at.above_a * moment(a, at.above_a, 0) - moment(a, at.above_a, 1)
 
-    def quantile(self, u: Scalar) -> tuple[Point, Bool[Array, ""]]:
-        """Where P(below) is u, 0 < u < 1, outside the mirror, and whether its distance from a is the precise one.
+    def quantile(self, u: Scalar) -> Point:
+        """Where P(below) is u, 0 < u < 1, outside the mirror.
 
         A first point from the normal quantile or the tail's expansion, then one step of Halley's method on the smaller mass.
         """
         v, rest = jnp.where(self.mirrored, 1 - u, u), jnp.where(self.mirrored, u, 1 - u)
-        a, b, inner = self.a, self.b, self.inner
-        far = a > _FAR
-        z = jnp.where(far, a + self._start_far(v, rest), self._start_near(v, rest))
-        z = jnp.clip(z, a, b)
-        at = Point(z, jnp.clip(z - a, 0.0, self.width), jnp.clip(b - z, 0.0, self.width))
-        from_a = jnp.where(inner, z < 0, v <= 0.5)
+        a, b, inner, far = self.a, self.b, self.inner, self.a > _FAR
+        above_a = jnp.clip(jnp.where(far, self._start_far(v, rest), self._start_near(v, rest) - a), 0.0, self.width)
+        z = a + above_a
+        at = Point(z, above_a, jnp.clip(jnp.where(inner, b - z, self.width - above_a), 0.0, self.width))
+        from_a = v <= 0.5
+        across = inner & jnp.where(from_a, z >= 0, z < 0)  # the smaller mass holds zero
+        whole = jnp.where(from_a, around_zero(-a, z), around_zero(-z, b))
         gap = jnp.where(from_a, at.above_a, at.below_b)
-        mass = moment(jnp.where(inner, jnp.abs(z), jnp.where(from_a, a, z)), gap, 0)
+        part = moment(jnp.where(inner, jnp.abs(z), jnp.where(from_a, a, z)), gap, 0)
         density = jnp.maximum(jnp.exp(-self.drop(at)), jnp.finfo(u.dtype).tiny)
         goal = jnp.where(from_a, v, rest) * self.total()
-        miss = jnp.where(inner | ~from_a, mass - goal / density, (mass - goal) / density)
+        local = jnp.where(inner, ~across, ~from_a)  # then `part` is in units of the density at z
+        miss = jnp.where(local, part - goal / density, (jnp.where(across, whole, part) - goal) / density)
         bend = jnp.where(from_a, z, -z) * miss / 2
-        step = miss / jnp.clip(1 + bend, 0.5, 2.0)
-        gap = jnp.clip(gap - step, 0.0, self.width)
-        z = jnp.where(from_a, z - step, z + step)
-        at = Point(z, jnp.where(from_a, gap, self.width - gap), jnp.where(from_a, self.width - gap, gap))
-        return self.point(at.z, at.above_a, at.below_b), from_a ^ self.mirrored
+        step = miss / jnp.clip(1 + bend, 0.5, 2.0) * jnp.where(from_a, -1.0, 1.0)
+        above_a, below_b = jnp.clip(above_a + step, 0.0, self.width), jnp.clip(at.below_b - step, 0.0, self.width)
+        return self.point(z + step, above_a, below_b)
 
     def _start_near(self, v: Scalar, rest: Scalar) -> Scalar:
         tiny = jnp.finfo(v.dtype).tiny
@@ -161,7 +162,8 @@ class Window(eqx.Module):
         a = jnp.maximum(self.a, _FAR)
         whole = _mills(a)
         inside = jnp.minimum(moment(a, self.width, 0) / whole, 1.0)
-        goal = jnp.where(v < 0.5, -jnp.log1p(-v * inside), -jnp.log(jnp.maximum(rest + v * (1 - inside), 1e-37)))
+        beyond = jnp.exp(-self.width * (a + self.b) / 2) * _mills(jnp.maximum(self.b, _FAR)) / whole
+        goal = jnp.where(v < 0.5, -jnp.log1p(-v * inside), -jnp.log(jnp.maximum(rest + v * beyond, 1e-37)))
         energy = goal
         for _ in range(3):
             z = jnp.sqrt(a * a + 2 * energy)

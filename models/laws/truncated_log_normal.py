@@ -19,6 +19,13 @@ from ._regular import Strips, strip
 from ._validate import numbers
 
 
+def _log_ratio(more: Array, less: Array) -> Array:
+    """Log of more/less with its own digits where they are near, and no overflow where they are not."""
+    near = more < 2 * less
+    close = jnp.log1p(jnp.where(near, more - less, 0.0) / less)
+    return jnp.where(near, close, jnp.log(more) - jnp.log(less))
+
+
 class TruncatedLogNormal(AbstractLaw):
     r"""Values whose logarithm is normal, given that they lie between `low` and `high`.
 
@@ -81,7 +88,7 @@ class TruncatedLogNormal(AbstractLaw):
         b = (jnp.log(self.high) - self.loc) / self.scale
         nowhere = lax.stop_gradient(jnp.minimum(b, 0.0) - 40)
         a = jnp.where(positive, (jnp.log(low) - self.loc) / self.scale, nowhere)
-        return a, b, jnp.where(positive, jnp.log1p((self.high - low) / low) / self.scale, b - nowhere)
+        return a, b, jnp.where(positive, _log_ratio(self.high, low) / self.scale, b - nowhere)
 
     def _point(self, x: Float[Array, ""]) -> tuple[Point, Bool[Array, ""], Bool[Array, ""]]:
         """The point of x outside the mirror, or of `high` if x is outside, and whether x is left or right."""
@@ -91,19 +98,21 @@ class TruncatedLogNormal(AbstractLaw):
         positive = self.low > 0
         low = jnp.where(positive, self.low, at)
         z = (jnp.log(at) - self.loc) / self.scale
-        above = jnp.where(positive, jnp.log1p((at - low) / low) / self.scale, jnp.maximum(z - a, 0.0))
-        return Point(z, above, jnp.log1p((self.high - at) / at) / self.scale), left, right
+        above = jnp.where(positive, _log_ratio(at, low) / self.scale, jnp.maximum(z - a, 0.0))
+        return Point(z, above, _log_ratio(self.high, at) / self.scale), left, right
 
     def _quantile(self, u: Float[Array, ""]) -> Float[Array, ""]:
         return implicit_quantile(self, u)
 
     def _solve(self, u: Float[Array, ""]) -> Float[Array, ""]:
-        at, from_low = Window.of(*self._ends()).quantile(jnp.where((u > 0) & (u < 1), u, 0.5))
-        from_low = from_low & (self.low > 0)
-        gap, end = jnp.where(from_low, at.above_a, -at.below_b), jnp.where(from_low, self.low, self.high)
-        near = self.scale * jnp.abs(gap) <= jnp.abs(self.loc) + self.scale * jnp.abs(at.z)
-        x = jnp.where(near, end * jnp.exp(self.scale * gap), jnp.exp(self.loc + self.scale * at.z))
-        return jnp.where(u == 0, self.low, jnp.where(u == 1, self.high, jnp.clip(x, self.low, self.high)))
+        at = Window.of(*self._ends()).quantile(jnp.where((u > 0) & (u < 1), u, 0.5))
+        starts = jnp.stack([self.low, self.high, jnp.exp(self.loc)])
+        steps = jnp.stack([at.above_a, -at.below_b, at.z]) * self.scale
+        lost = jnp.abs(steps) + jnp.where(self.low > 0, 0.0, jnp.array([jnp.inf, 0.0, 0.0], u.dtype))
+        best = jnp.argmin(lost + jnp.stack([jnp.zeros_like(u), jnp.zeros_like(u), jnp.abs(self.loc)]))
+        x = jnp.where(best == 2, jnp.exp(self.loc + steps[2]), starts[best] * jnp.exp(steps[best]))
+        x = jnp.clip(x, self.low, self.high)
+        return jnp.where(u == 0, self.low, jnp.where(u == 1, self.high, x))
 
     def _tails(self, x: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         w = Window.of(*self._ends())

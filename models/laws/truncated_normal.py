@@ -84,11 +84,14 @@ class TruncatedNormal(AbstractLaw):
         return implicit_quantile(self, u)
 
     def _solve(self, u: Float[Array, ""]) -> Float[Array, ""]:
-        at, from_low = self._window().quantile(jnp.where((u > 0) & (u < 1), u, 0.5))
-        gap, end = jnp.where(from_low, at.above_a, -at.below_b), jnp.where(from_low, self.low, self.high)
-        # The end next to it or the centre: whichever is fewer roundings away.
-        near = jnp.abs(end) + self.scale * jnp.abs(gap) <= jnp.abs(self.loc) + self.scale * jnp.abs(at.z)
-        x = jnp.clip(jnp.where(near, end + self.scale * gap, self.loc + self.scale * at.z), self.low, self.high)
+        at = self._window().quantile(jnp.where((u > 0) & (u < 1), u, 0.5))
+        # From the end nearby or from the centre: whichever is fewer roundings away.
+        starts, steps = (
+            jnp.stack([self.low, self.high, self.loc]),
+            jnp.stack([at.above_a, -at.below_b, at.z]) * self.scale,
+        )
+        best = jnp.argmin(jnp.abs(starts) + jnp.abs(steps))
+        x = jnp.clip(starts[best] + steps[best], self.low, self.high)
         return jnp.where(u == 0, self.low, jnp.where(u == 1, self.high, x))
 
     def _tails(self, x: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
