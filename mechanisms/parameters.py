@@ -93,8 +93,8 @@ def _inside(support: Constraint, x: Array | np.ndarray, hair: float = 0.05) -> A
     if support is constraints.simplex:
         x = jnp.maximum(x, hair / x.shape[-1])
         return x / x.sum(-1, keepdims=True)
-    if hasattr(support, "inside"):  # a support of our own knows its edges
-        return support.inside(x, hair)
+    if inside := getattr(support, "inside", None):  # a support of our own knows its edges
+        return inside(x, hair)
     low = getattr(support, "lower_bound", None)
     high = getattr(support, "upper_bound", None)
     width = 1.0 if low is None or high is None else high - low
