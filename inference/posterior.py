@@ -113,7 +113,7 @@ class Posterior:
         Raises:
             ValueError: the model refuses what was said.
         """
-        with precision_scope(self.precision):  # pyright: ignore[reportArgumentType]
+        with precision_scope(self.precision), jax.numpy_rank_promotion("allow"):  # pyright: ignore[reportArgumentType]
             world: AbstractWorld = self.model.worlds(self.thinned(draws), self.data, **where)
         if not isinstance(world, Draws):
             raise TypeError("the model's world has no axis of draws")

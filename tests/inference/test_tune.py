@@ -1,6 +1,7 @@
 """What `tune` finds, and what it says about it."""
 
 import importlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -254,7 +255,7 @@ def test_the_report_is_words_and_numbers():
         ({"devices": 99}, "`devices` must be between 1 and"),
         ({"devices": 3, "restarts": 4}, "cannot be split over `devices=3`"),
     ],
-    ids=lambda x: str(x)[:40],
+    ids=lambda x: re.sub(r" at 0x\w+", "", str(x))[:40],
 )
 def test_bad_input_is_refused_by_name(wrong, match, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users do not check annotations
