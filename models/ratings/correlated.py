@@ -53,8 +53,8 @@ class CorrelatedLaws(AbstractRatingModel):
 
     Example:
         >>> import fairhand as fh
-        >>> ratings = np.random.default_rng(0).beta(2.0, 3.0, (2, 30))
-        >>> posterior = fh.fit(CorrelatedLaws("beta"), RatingData(ratings), method="map", draws=50)
+        >>> ratings = np.random.default_rng(0).random((2, 30)) ** 0.5
+        >>> posterior = fh.fit(CorrelatedLaws("power"), RatingData(ratings), method="map", draws=50)
         >>> posterior.sites["correlation"].shape, bool(abs(posterior.mean["correlation[0,1]"]) < 0.5)
         ((200, 2, 2), True)
     """

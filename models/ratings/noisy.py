@@ -54,7 +54,7 @@ class NoisyRatings(AbstractRatingModel):
         >>> import fairhand as fh
         >>> stars = np.random.default_rng(0).integers(1, 6, (3, 20))
         >>> data = RatingData(stars, steps=range(1, 6))
-        >>> posterior = fh.fit(NoisyRatings("beta", noise=0.5), data, method="map", draws=20)
+        >>> posterior = fh.fit(NoisyRatings("power", noise=0.5), data, method="map", draws=20)
         >>> posterior.world(same=True, draws=10).one(0).population(jax.random.key(0)).values.shape
         (3, 20)
     """

@@ -42,8 +42,8 @@ def joint_values(
     Example:
         >>> import fairhand as fh
         >>> from fairhand.models.ratings import CommonLaw, RatingData
-        >>> data = RatingData(np.random.default_rng(0).beta(2.0, 5.0, (2, 20)))
-        >>> posterior = fh.fit(CommonLaw("beta"), data, method="map", draws=10)
+        >>> data = RatingData(np.random.default_rng(0).random((2, 20)) ** 0.5)
+        >>> posterior = fh.fit(CommonLaw("power"), data, method="map", draws=10)
         >>> joint_values(posterior, key=jax.random.key(0)).shape
         (160, 2)
     """
@@ -107,8 +107,8 @@ def quantile_check(
     Example:
         >>> import fairhand as fh
         >>> from fairhand.models.ratings import CommonLaw, RatingData
-        >>> data = RatingData(np.random.default_rng(0).beta(2.0, 5.0, (2, 40)))
-        >>> posterior = fh.fit(CommonLaw("beta"), data, method="map", draws=50)
+        >>> data = RatingData(np.random.default_rng(0).random((2, 40)) ** 0.5)
+        >>> posterior = fh.fit(CommonLaw("power"), data, method="map", draws=50)
         >>> bool(quantile_check(posterior, key=jax.random.key(0)).p_value.min() > 0.02)
         True
     """
