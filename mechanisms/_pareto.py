@@ -101,7 +101,7 @@ def _solve(v: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, float]:
     w = np.zeros(len(v))
     w[keep] = np.maximum(-found.ineqlin.marginals[:n], 0) / top
     x = np.maximum(found.x[:-1], 0)
-    x = x / np.maximum(given @ x, 1)[item]
+    x = x / np.maximum(np.atleast_1d(given @ x), 1)[item]
     best = np.bincount(agent, a[agent, item] * x, n)
     # Needs below the solver's tolerance are met by giving everybody a little of everything.
     little = np.append(0.0, np.logspace(-15, -3, 49))[:, None]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -26,12 +27,13 @@ def require(condition: Any, message: str) -> None:
 
 def as_array(x: Any) -> Any:
     """Lists and numbers become NumPy; arrays, tracers and placeholders pass. Integers become floats."""
-    if x is None or isinstance(x, Tracer | jax.ShapeDtypeStruct):
+    if x is None or isinstance(x, jax.ShapeDtypeStruct):
         return x
     if not isinstance(x, jax.Array | np.ndarray):
         if not isinstance(x, list | tuple | float | int | np.generic):
             return x
-        x = np.asarray(x)
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
+        x = jnp.asarray(x) if traced else np.asarray(x)
     return x.astype(float) if x.dtype.kind in "iub" else x
 
 

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ...models._check import as_array, concrete, require
+from ...models._check import as_array, concrete, dtype_of, require
 from ...models.population import Population
 from ..base import Allocation, Certificate
+from ._fractions import stop_if
 
 SAID = "`values` must be finite and not negative; clean them or shift them, since only their order and size matter."
 
@@ -40,13 +40,12 @@ def bids_of(values: Any, agents: int | None = None) -> Float[Array, "*batch agen
     )
     known = concrete(bids)
     if known is not None:
-        require(_sound(known, np), SAID)
+        require(_sound(known.astype(dtype_of(bids)), np), SAID)
         return jnp.asarray(bids)
     bids = jnp.asarray(bids)
     if isinstance(values, Population):
         return bids
-    # The check hangs on one number, so that the bids themselves need no copy.
-    return bids + eqx.error_if(jnp.zeros((), bids.dtype), ~_sound(bids, jnp), SAID)
+    return stop_if(bids, ~_sound(bids, jnp), SAID)
 
 
 def _sound(bids: Any, xp: Any) -> Any:

@@ -6,6 +6,8 @@ The k-th picker takes the fraction :math:`r_k` of all items, which is the upper 
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -22,6 +24,7 @@ def as_r(r: Any, pickers: int | None = None) -> Any:
         ValueError: an entry is negative or NaN, the sum is not 1, or there are not `pickers` of them.
     """
     r = as_array(r)
+    _require_real("r", r)
     if np.ndim(r) == 0:
         known = concrete(r)
         require(known is None or 0 <= known <= 1, f"`r` must be a fraction between 0 and 1, got {r}.")
@@ -35,6 +38,9 @@ def as_r(r: Any, pickers: int | None = None) -> Any:
             np.all(np.abs(total - 1) <= loose), f"`r` must sum to 1, got {total}; if these are counts, pass `quotas`."
         )
     _require_length("r", r, pickers)
+    if known is None and hasattr(r, "sum"):
+        bad = ~jnp.all(r >= 0) | ~jnp.all(jnp.abs(jnp.sum(r, -1) - 1) <= (1e-5 if r.dtype.itemsize <= 4 else 1e-8))
+        r = stop_if(r, bad, "`r` must not be negative and must sum to 1.")
     return r
 
 
@@ -45,8 +51,13 @@ def as_s(s: Any, pickers: int | None = None) -> Any:
         ValueError: an entry lies outside [0, 1] or is NaN, the last is not 1, or there are not `pickers` of them.
     """
     s = as_array(s)
+    _require_real("s", s)
     require(np.ndim(s) >= 1, f"`s` needs one entry a picker, such as [0.3, 1.0]; got {s!r}.")
+    _require_length("s", s, pickers)
     known = concrete(s)
+    if known is None and hasattr(s, "sum"):
+        bad = ~jnp.all((s >= 0) & (s <= 1)) | ~jnp.all(s[..., -1] == 1)
+        return stop_if(s, bad, "`s` must lie in [0, 1] and end with 1.")
     if known is not None:
         require(np.all((known >= 0) & (known <= 1)), f"`s` must lie in [0, 1], got {known}.")
         require(
@@ -70,6 +81,16 @@ def as_quotas(quotas: Any, items: int | None = None) -> Int[np.ndarray, " picker
         items is None or t.sum() == items, f"`quotas` must sum to the {items} items, got {quotas!r} with sum {t.sum()}."
     )
     return t.astype(np.int32)
+
+
+def stop_if(x: Any, bad: Any, said: str) -> Any:
+    """`x`, refused when the program runs if `bad`: the check hangs on one number, so that `x` needs no copy."""
+    return x + eqx.error_if(jnp.zeros((), x.dtype), bad, said)
+
+
+def _require_real(name: str, x: Any) -> None:
+    fine = isinstance(x, jax.ShapeDtypeStruct) or (hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating))
+    require(fine, f"`{name}` must be real numbers, got {x!r}.")
 
 
 def _require_length(name: str, x: Any, pickers: int | None) -> None:

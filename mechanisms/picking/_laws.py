@@ -12,8 +12,6 @@ import numpy as np
 from ...models._check import concrete, require
 from ...models.laws import AbstractLaw
 
-Count = int | np.integer
-
 
 def count(x: Any, name: str, least: int) -> int:
     """`x` as a whole number of at least `least`.
@@ -21,7 +19,7 @@ def count(x: Any, name: str, least: int) -> int:
     Raises:
         ValueError: it is not.
     """
-    whole = isinstance(x, Count) and not isinstance(x, bool)
+    whole = isinstance(x, int | np.integer) and not isinstance(x, bool)
     require(whole and x >= least, f"`{name}` must be a whole number, at least {least}; got {x!r}.")
     return int(x)
 

@@ -37,11 +37,13 @@ class AbstractPickingRule(AbstractMechanism):
         """How many agents the rule is for, where it is for so many only."""
         return None
 
-    def allocate(self, reported: Any, key: PRNGKeyArray | None = None) -> Allocation:
+    def allocate(  # pyright: ignore[reportIncompatibleMethodOverride]  bids are values too, in this room
+        self, values: Any, key: PRNGKeyArray | None = None
+    ) -> Allocation:
         """Who gets what.
 
         Args:
-            reported: bids `[..., agents, items]`, not negative: a population, or a plain array of any real dtype.
+            values: bids `[..., agents, items]`, not negative: a population, or a plain array of any real dtype.
             key: ignored, the rule tosses no coins.
 
         Returns:
@@ -51,8 +53,8 @@ class AbstractPickingRule(AbstractMechanism):
             ValueError: the bids have fewer than two axes or agents, no item, or an entry that is negative, NaN or infinite.
         """
         del key
-        bids = bids_of(reported, self._agents)
-        return allocation(reported, bids, _run(self, bids, self._prepare(bids.shape[-1])))
+        bids = bids_of(values, self._agents)
+        return allocation(values, bids, _run(self, bids, self._prepare(bids.shape[-1])))
 
     def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "AbstractPickingRule":
         """The rule with shares in [0, 1] that tend to its own as `temperature` falls; the class says in which unit."""

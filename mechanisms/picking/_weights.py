@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ...models._check import as_array, concrete, require
+from ._fractions import stop_if
 
 
 def as_weights(weights: Any) -> Any:
@@ -22,4 +24,7 @@ def as_weights(weights: Any) -> Any:
         known is None or np.all((known > 0) & np.isfinite(known)),
         f"`weights` must be positive and finite, got {known}.",
     )
+    if known is None and hasattr(weights, "sum"):
+        bad = ~jnp.all((weights > 0) & (weights < jnp.inf))
+        return stop_if(weights, bad, "`weights` must be positive and finite.")
     return weights

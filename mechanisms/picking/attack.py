@@ -11,6 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from ...models._check import concrete, require
 from ...models.population import Population
 from ._batched import Batched, count_of, vectors_of
+from ._types import Count
 
 _SWAPS = 1225  # pairs tried a step: all of them up to 50 items
 _CLAIMS = 100  # items tried on their own a step
@@ -32,7 +33,7 @@ class Attack(eqx.Module):
     tried: int
 
 
-def attack(mechanism: Any, values: Any, agent: int, *, key: PRNGKeyArray, steps: int = 50) -> Attack:
+def attack(mechanism: Any, values: Any, agent: Count, *, key: PRNGKeyArray, steps: Count = 50) -> Attack:
     """Search for the report that gives `agent` most at one profile, the others truthful.
 
     A local search from the truth. Each step tries every swap of two claims (1,225 of them at random beyond 50 items), every

@@ -12,6 +12,7 @@ from scipy import stats
 
 from ...models._check import require
 from ._batched import Batched, Laws, count_of, draw, laws_of, vectors_of
+from ._types import Count
 from .audit_dsic import GAIN, Witness
 
 EXACT_ITEMS = 7  # 7! = 5040 reports
@@ -44,11 +45,11 @@ class BICAudit(eqx.Module):
 def audit_bic(
     mechanism: Any,
     values: Any,
-    agents: int = 2,
-    agent: int = 0,
+    agents: Count = 2,
+    agent: Count = 0,
     *,
     law: Laws | None = None,
-    draws: int = 0,
+    draws: Count = 0,
     key: PRNGKeyArray | None = None,
 ) -> BICAudit:
     r"""Does an agent with these values gain by a lie, on average over the values of the others?
@@ -100,7 +101,7 @@ def audit_bic(
             f"{EXACT_ITEMS} items, this one is sampled.",
         )
         assert key is not None
-        return _sampled(Batched(mechanism), v, agents, agent, laws_of(law, agents), draws, key)
+        return _sampled(Batched(mechanism), v, agents, agent, laws_of(law, agents), int(draws), key)
 
 
 def ranks_only(mechanism: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._batched import NUMBERS, Batched, count_of, vectors_of
+from ._types import Count
 
 GAIN = 1e-9  # what counts as a gain, in units of the values
 _TABLE = 2**26  # shares of all profiles kept at once, in numbers (512 MB)
@@ -44,7 +45,7 @@ class DSICAudit(eqx.Module):
     witness: Witness | None
 
 
-def audit_dsic(mechanism: Any, vectors: Any, agents: int = 2, reports: Any = None) -> DSICAudit:
+def audit_dsic(mechanism: Any, vectors: Any, agents: Count = 2, reports: Any = None) -> DSICAudit:
     """Does any agent, at any profile of the grid, gain by any of the reports?
 
     Every profile of `vectors`^agents, every agent and every report: a proof on the grid, and a search off it. Put ties on it,

@@ -18,6 +18,7 @@ from ...models.laws import AbstractLaw
 from ._fractions import as_r
 from ._laws import as_draws
 from ._root import root
+from ._types import Law, Number
 from .pick_r import PickR
 from .two_agents import R0, r_half
 
@@ -45,7 +46,7 @@ class Choice(eqx.Module):
     mechanism: PickR
 
 
-def choose_r(laws: AbstractLaw, by: str = "welfare", confidence: float | int = 0.95, slack: float = 1e-3) -> Choice:
+def choose_r(laws: Law, by: str = "welfare", confidence: Number = 0.95, slack: Number = 1e-3) -> Choice:
     r"""The first of two agents' share of the items, chosen under a posterior of laws.
 
     Per draw the welfare of Pick-r is :math:`W(r) = T(1 - r) + (1 - r) E X` per item, up to o(1). It is concave in r, and so are
@@ -87,7 +88,7 @@ def choose_r(laws: AbstractLaw, by: str = "welfare", confidence: float | int = 0
     require(by in ("welfare", "ratio", "envy_free"), f'`by` must be "welfare", "ratio" or "envy_free", got {by!r}.')
     require(0 < confidence <= 1, f"`confidence` must lie in (0, 1], got {confidence}.")
     require(0 < slack < 0.25, f"`slack` must lie in (0, 1/4), got {slack}; the window is never wider than 1/2.")
-    return _choose(as_draws(laws), by, confidence, slack)
+    return _choose(as_draws(laws), by, float(confidence), float(slack))
 
 
 class _Draws(eqx.Module):

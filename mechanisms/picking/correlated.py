@@ -12,6 +12,7 @@ from ...models._check import as_array, concrete, require
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
 from ._laws import check_law
+from ._types import Law
 from .pick_r import PickR
 from .two_agents import r_half
 
@@ -34,7 +35,7 @@ class CorrelatedPick(eqx.Module):
     mechanism: PickR | None
 
 
-def correlated_two_agent(law_1: AbstractLaw, law_2: AbstractLaw, eps: Any = 0.01, joint: Any = None) -> CorrelatedPick:
+def correlated_two_agent(law_1: Law, law_2: Law, eps: Any = 0.01, joint: Any = None) -> CorrelatedPick:
     r"""A Pick-r for two agents with correlated values that is envy-free with high probability, for eps small enough.
 
     .. math:: E[v\,1\{F_i(v) \ge \tau_i\}] = E[v] / 2, \qquad r = 1 - \tau + \epsilon
@@ -103,6 +104,11 @@ def _share(law_1: AbstractLaw, law_2: AbstractLaw, swap: Any, r: Any, joint: Any
     require(
         joint.ndim == 2 and joint.shape[1] == 2 and joint.shape[0] >= 2,
         f"`joint` must be sampled values [draws, 2], a row an item and a column an agent; got shape {joint.shape}.",
+    )
+    known = concrete(joint)
+    require(
+        known is None or bool(np.all((known >= 0) & (known < np.inf))),
+        "`joint` must hold finite values that are not negative; drop or replace the others.",
     )
     cut = jnp.where(swap, law_2.quantile(1 - r), law_1.quantile(1 - r))
     first, second = jnp.where(swap, joint[:, 1], joint[:, 0]), jnp.where(swap, joint[:, 0], joint[:, 1])

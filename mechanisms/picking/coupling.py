@@ -17,7 +17,8 @@ from ...models._check import require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r
-from ._laws import Count, check_law, count
+from ._laws import check_law, count
+from ._types import Count, Law
 
 
 class Asymptotics(eqx.Module):
@@ -36,7 +37,7 @@ class Asymptotics(eqx.Module):
     margins: Float[Array, "agents agents"]
 
 
-def asymptotics(r: Any, law: AbstractLaw) -> Asymptotics:
+def asymptotics(r: Any, law: Law) -> Asymptotics:
     r"""Welfare, welfare ratio and envy margins of Pick-r per item, in the limit of many items.
 
     .. math::

@@ -20,8 +20,9 @@ from jaxtyping import Array, Float
 from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
-from ._laws import Count, check_law, count
+from ._laws import check_law, count
 from ._root import halve, implicit, root
+from ._types import Count, Law
 from .coupling import limits
 from .pick_r import PickR
 
@@ -46,7 +47,7 @@ class EqualSplitEF(eqx.Module):
     mechanism: PickR
 
 
-def equal_split_ef(law: AbstractLaw, n: Count, eps: Any = None) -> EqualSplitEF:
+def equal_split_ef(law: Law, n: Count, eps: Any = None) -> EqualSplitEF:
     r"""A Pick-r for n agents that is envy-free with high probability and has a welfare ratio above 1/2.
 
     .. math:: r = (1/n - \epsilon, \dots, 1/n - \epsilon, 1/n + (n - 1) \epsilon)

@@ -14,13 +14,14 @@ from ...models.laws._incomplete_beta import beta_density
 from ..base import AbstractMechanism
 from ._fractions import reach
 from ._panels import on_panels
+from ._types import Count, Law
 from .pick_r import PickR
 from .quantile_threshold import QuantileThreshold
 from .ranking import Ranking
 
 
 def expected_welfare(
-    mechanism: AbstractMechanism, law: AbstractLaw, items: int, agents: int | None = None, *, smooth: bool = False
+    mechanism: AbstractMechanism, law: Law, items: Count, agents: Count | None = None, *, smooth: bool = False
 ) -> Float[Array, " agents"]:
     r"""Expected total utility of each agent when all bid truthfully and all values are independent draws from one law.
 
@@ -79,6 +80,7 @@ def expected_welfare(
         not smooth or (isinstance(mechanism, PickR) and mechanism.r is not None),
         "`smooth` is about real-valued quotas: it needs a `PickR(r)`.",
     )
+    agents = None if agents is None else int(agents)
     if isinstance(mechanism, Ranking):
         return _ranking(law, items, agents)
     if isinstance(mechanism, PickR):

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ...models._check import as_array, concrete, dtype_of, require
+from ._types import Count
 
 
 class ExchangeWelfare(eqx.Module):
@@ -26,7 +27,7 @@ class ExchangeWelfare(eqx.Module):
     tau: Float[Array, ""]
 
 
-def exchange_welfare(l: int, k: int, q: Any) -> ExchangeWelfare:  # noqa: E741
+def exchange_welfare(l: Count, k: Count, q: Any) -> ExchangeWelfare:  # noqa: E741
     r"""Welfare per item of trading l items against k, where values are 0 or 1, rarely huge, and never quite tied.
 
     Values are those of `WorstCaseFamily(p, delta, q)` as p, δ → 0: 1 with chance q, (1 − q)/p with chance p, else 0, and

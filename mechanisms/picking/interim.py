@@ -9,11 +9,12 @@ from jaxtyping import Array, Float, Int
 from ...models._check import require
 from ..base import AbstractMechanism
 from ._bids import tie
+from ._types import Count
 from .ranking import Ranking
 from .weighted_ranking import WeightedRanking
 
 
-def interim(mechanism: AbstractMechanism, agents: int, items: int) -> Float[Array, "agents items"]:
+def interim(mechanism: AbstractMechanism, agents: Count, items: Count) -> Float[Array, "agents items"]:
     r"""Probability that agent i wins the item that she ranks t-th, when the others' values are independent over items.
 
     Then each opponent's rank of any one item is equally likely each of 1, …, m, and independent of the other opponents', so that

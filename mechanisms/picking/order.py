@@ -1,7 +1,6 @@
 """Who should pick first, when agents' values follow laws of their own."""
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...models._check import concrete, require
-from ...models.laws import AbstractLaw
 from ._fractions import as_r, r_to_s, reach
+from ._types import LawList
 from .pick_r import PickR
 
 _MOST = 8  # 8! = 40,320 orders
@@ -35,7 +34,7 @@ class BestOrder(eqx.Module):
     mechanism: PickR
 
 
-def best_order(r: Any, laws: Sequence[AbstractLaw]) -> BestOrder:
+def best_order(r: Any, laws: LawList) -> BestOrder:
     r"""The order of picking with the greatest welfare, by comparing all of them.
 
     .. math:: W(\pi) = \sum_k R_k T_{\pi(k)}(1 - s_k)

@@ -1,5 +1,6 @@
 """Pick-r: agents take turns, each her favourites of what is left, up to her quota."""
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 from numpyro.distributions import constraints
 
-from ...models._check import require
+from ...models._check import concrete, require
 from ..parameters import learned
 from ..promises import AbstractPromise, Feasible
 from ._bids import ranks, shares_of
@@ -29,6 +30,7 @@ def _optional_quotas(t: Any) -> Any:
 
 
 def _optional_order(order: Any) -> Any:
+    require(order is None or np.ndim(order) == 1, f"`order` must list the agents, got {order!r}.")
     return None if order is None else tuple(np.asarray(order).tolist())
 
 
@@ -103,7 +105,12 @@ class PickR(AbstractPickingRule):
         return self.agents
 
     def _prepare(self, items: int) -> Int[Array, " agents"]:
-        return jnp.asarray(self.counts(items))
+        counts = self.counts(items)
+        known = concrete(counts)
+        if known is not None and known.min() == 0:
+            none = np.flatnonzero(known == 0).tolist()
+            warnings.warn(f"The pickers at places {none} of the order get none of the {items} items.", stacklevel=4)
+        return jnp.asarray(counts)
 
     def _shares(self, bids: Float[Array, "agents items"], prepared: Any) -> Float[Array, "agents items"]:
         counts = prepared

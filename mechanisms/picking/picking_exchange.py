@@ -16,6 +16,7 @@ from ._bids import is_best, ranks, soft_first_best, tie
 from ._promises import dominant
 from ._rule import AbstractPickingRule
 from ._soft_top import soft_top
+from ._types import Count
 
 
 def _indices(name: str, items: Any) -> tuple[int, ...]:
@@ -29,7 +30,14 @@ def _indices(name: str, items: Any) -> tuple[int, ...]:
 
 
 def _bundles(menu: Any) -> Any:
+    require(menu is None or isinstance(menu, list | tuple | np.ndarray), f"`menu` must list bundles, got {menu!r}.")
     return None if menu is None else tuple(_indices("menu", bundle) for bundle in menu)
+
+
+def _pieces(components: Any) -> Any:
+    fine = isinstance(components, list | tuple) and all(isinstance(c, AbstractComponent) for c in components)
+    require(fine and components, "`components` must be a list of `Picking` and `Exchange`, at least one.")
+    return tuple(components)
 
 
 class AbstractComponent(AbstractPickingRule):
@@ -81,12 +89,14 @@ class Picking(AbstractComponent):
     """
 
     items: tuple[int, ...] = eqx.field(static=True, converter=lambda x: tuple(sorted(_indices("items", x))))
-    picker: int = eqx.field(static=True)
+    picker: Count = eqx.field(static=True)
     menu: tuple[tuple[int, ...], ...] | None = eqx.field(static=True, kw_only=True, default=None, converter=_bundles)
-    size: int | None = eqx.field(static=True, kw_only=True, default=None)
+    size: Count | None = eqx.field(static=True, kw_only=True, default=None)
 
     def __check_init__(self):
-        require(self.picker in (0, 1), f"`picker` must be agent 0 or 1, got {self.picker!r}.")
+        require(
+            np.ndim(self.picker) == 0 and self.picker in (0, 1), f"`picker` must be agent 0 or 1, got {self.picker!r}."
+        )
         require(self.items, "`items` is empty; a component needs at least one item.")
         require((self.menu is None) != (self.size is None), "Give exactly one of `menu` and `size`.")
         if self.menu is not None:
@@ -111,7 +121,7 @@ class Picking(AbstractComponent):
             return soft_first_best(worth, self._temperature)[:, 0] @ bundles
         return bundles[jnp.argmax(is_best(worth)[:, 0])]
 
-    def _favourites(self, mine: Float[Array, " mine"], size: int) -> Float[Array, " mine"]:
+    def _favourites(self, mine: Float[Array, " mine"], size: Count) -> Float[Array, " mine"]:
         place = ranks(mine)
         if self._temperature is None:
             return (place < size).astype(mine.dtype)
@@ -194,13 +204,9 @@ class PickingExchange(AbstractPickingRule):
         [0.0, 1.0, 0.0, 1.0]
     """
 
-    components: tuple[AbstractComponent, ...] = eqx.field(converter=tuple)
+    components: tuple[AbstractComponent, ...] = eqx.field(converter=_pieces)
 
     def __check_init__(self):
-        require(
-            self.components and all(isinstance(c, AbstractComponent) for c in self.components),
-            "`components` must be a list of `Picking` and `Exchange`, at least one.",
-        )
         _require_partition(self.components, sum(len(c.items) for c in self.components))
 
     @property

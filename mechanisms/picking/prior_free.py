@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...models._check import require
-from ._laws import Count, count
+from ._laws import count
+from ._types import Count
 from .pick_r import PickR
 
 Vector = Float[Array | np.ndarray, " agents"]

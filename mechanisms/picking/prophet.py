@@ -18,7 +18,8 @@ from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, r_to_s, s_to_r
-from ._laws import Count, check_law, count
+from ._laws import check_law, count
+from ._types import Count, Law
 from .pick_r import PickR
 
 Vector = Float[Array | np.ndarray, " agents"]
@@ -70,7 +71,7 @@ class StoppingRule(eqx.Module):
     quantiles: Vector
 
 
-def optimal_pick(law: AbstractLaw, n: Count) -> OptimalPick:
+def optimal_pick(law: Law, n: Count) -> OptimalPick:
     r"""The Pick-r of most welfare for n agents whose values follow a known law.
 
     .. math:: V_1 = E X, \quad V_{k+1} = E \max(X, V_k) = V_k + E (X - V_k)^+, \quad s_i = P(X \ge V_{n-i}), \quad s_n = 1

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from ...models._check import dtype_of, require
 from ..base import AbstractMechanism
 from ._bids import SAID, tie
+from ._laws import count
+from ._types import Count
 from .pick_r import PickR
 from .quantile_threshold import QuantileThreshold, cuts
 from .ranking import Ranking
@@ -30,7 +32,7 @@ class Streamed(eqx.Module):
     utility: Float[np.ndarray, " agents"]
 
 
-def allocate_stream(mechanism: AbstractMechanism, row: Row, agents: int, items: int) -> Streamed:
+def allocate_stream(mechanism: AbstractMechanism, row: Row, agents: Count, items: Count) -> Streamed:
     """The rule's allocation, `values` being asked for one agent at a time, at most twice each.
 
     Equals `mechanism.allocate(values)`, ties included; memory is a few arrays `[items]`, whatever the number of agents.
@@ -55,7 +57,11 @@ def allocate_stream(mechanism: AbstractMechanism, row: Row, agents: int, items: 
         >>> found.owner.tolist(), found.utility.tolist()
         ([0, 1, 1], [3.0, 17.0])
     """
-    require(agents >= 2 and items >= 1, f"`agents` must be at least 2 and `items` 1, got {agents} and {items}.")
+    agents, items = count(agents, "agents", 2), count(items, "items", 1)
+    require(
+        getattr(mechanism, "_temperature", None) is None,
+        "`mechanism` is softened, and shares inside (0, 1) have no owner; stream `mechanism.harden()`.",
+    )
     read = lambda i: _read(row, i, items)
     match mechanism:
         case PickR():
@@ -83,6 +89,7 @@ def _require_for(made_for: int, agents: int) -> None:
 def _read(row: Row, i: int, items: int) -> np.ndarray:
     bids = np.asarray(row(i))
     require(bids.shape == (items,), f"`row({i})` must have shape ({items},), got {bids.shape}.")
+    require(bids.dtype.kind in "fiub", f"`row({i})` must be real numbers, got dtype {bids.dtype}.")
     bids = bids.astype(dtype_of(bids) if bids.dtype.kind == "f" else dtype_of(np.zeros(0)), copy=False)
     require(bool(np.min(bids) >= 0) and bool(np.max(bids) < np.inf), SAID.replace("values", f"row({i})"))
     return bids
@@ -96,12 +103,12 @@ def _in_turn(rule: PickR, read: Row, items: int) -> Streamed:
     counts = np.asarray(rule.counts(items))
     owner, utility = np.empty(items, np.int32), np.zeros(counts.size)
     left = np.arange(items, dtype=np.int32)
-    for i, count in zip(rule.order or range(counts.size), counts, strict=True):
-        if count == 0:
+    for i, quota in zip(rule.order or range(counts.size), counts, strict=True):
+        if quota == 0:
             continue
         bids = read(i)
         bids = bids if left.size == items else bids[left]
-        taken = _top(bids, int(count))
+        taken = _top(bids, int(quota))
         owner[left[taken]] = i
         utility[i] = _sum(bids[taken])
         left = left[~taken]
@@ -129,7 +136,7 @@ def _by_threshold(rule: QuantileThreshold, read: Row, items: int) -> Streamed:
     return Streamed(owner, utility)
 
 
-def _by_rank(read: Row, agents: int, items: int) -> Streamed:
+def _by_rank(read: Row, agents: Count, items: Count) -> Streamed:
     owner, best = np.zeros(items, np.int32), np.full(items, items, np.int32)
     places = np.arange(items, dtype=np.int32)
     for i in range(agents):
@@ -140,7 +147,7 @@ def _by_rank(read: Row, agents: int, items: int) -> Streamed:
     return Streamed(owner, np.array([_sum(read(i)[owner == i]) for i in range(agents)]))
 
 
-def _by_value(rule: WelfareMax, read: Row, agents: int, items: int) -> Streamed:
+def _by_value(rule: WelfareMax, read: Row, agents: Count, items: Count) -> Streamed:
     weights = np.ones(agents) if rule.weights is None else np.asarray(rule.weights)
     score = lambda i, bids: weights[i].astype(bids.dtype) * bids
     most = score(0, read(0))

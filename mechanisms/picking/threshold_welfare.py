@@ -12,10 +12,11 @@ from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._bids import bids_of, shares_of
 from ._fractions import as_s, reach
+from ._types import Law
 from .quantile_threshold import cuts, first_accepting
 
 
-def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Array, ""]:
+def threshold_welfare(s: Any, law: Law, values: Any = None) -> Float[Array, ""]:
     r"""Welfare per item of QT-s, in units of the values.
 
     .. math:: W(s) = \sum_i R_i T(1 - s_i), \qquad
@@ -51,10 +52,11 @@ def threshold_welfare(s: Any, law: AbstractLaw, values: Any = None) -> Float[Arr
         [0.1, 0.0]
     """
     s = jnp.asarray(as_s(s))
+    require(s.ndim == 1, f"`s` must be one vector of thresholds; got shape {s.shape}. Map over it with `jax.vmap`.")
+    require(isinstance(law, AbstractLaw), f"`law` must be a law of values, got {type(law).__name__}.")
     if values is None:
         return _closed_form(s, law)
     bids = bids_of(values, s.shape[-1])
-    require(s.ndim == 1, f"`s` must be one vector of thresholds; got shape {s.shape}. Map over it with `jax.vmap`.")
     return _compiled(s, law, bids)
 
 

@@ -18,8 +18,9 @@ from ...models._check import concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._fractions import as_r, quotas
-from ._laws import Count, check_law, count
+from ._laws import check_law, count
 from ._root import root
+from ._types import Count, Law
 from .coupling import limits
 from .pick_r import PickR
 
@@ -69,7 +70,7 @@ def two_agent_tight() -> PickR:
     return PickR(as_r(R0))
 
 
-def r_half(law: AbstractLaw) -> Float[Array, ""]:
+def r_half(law: Law) -> Float[Array, ""]:
     r"""The top fraction of the items that holds half the value of all.
 
     .. math:: T(1 - r) = E X / 2
@@ -98,7 +99,7 @@ def _half(law: AbstractLaw) -> Float[Array, ""]:
     return root(lambda r: law.tail_integral(1 - r) - half, jnp.zeros_like(half), jnp.full_like(half, 0.5))
 
 
-def two_agent_ef(law: AbstractLaw, items: Count, schedule: Any = None) -> TwoAgentEF:
+def two_agent_ef(law: Law, items: Count, schedule: Any = None) -> TwoAgentEF:
     r"""A Pick-r for two agents that is envy-free with high probability and has a welfare ratio of at least (2 + √2)/4 − o(1).
 
     With :math:`A = 2 T(1 - r_0) - E X`: if A > 0 (category 1) the safe share r0 leaves no envy. Otherwise (category 2)
@@ -140,7 +141,7 @@ def two_agent_ef(law: AbstractLaw, items: Count, schedule: Any = None) -> TwoAge
     settled = 256 * float(jnp.finfo(surplus.dtype).eps) * mean
     first = surplus > settled
     known = concrete(distance)
-    if concrete(first) is None or known is None:
+    if known is None or any(concrete(x) is None for x in (first, half, surplus, settled)):
         r = _either(first, distance, items, known)
         category, guarantee = jnp.where(first, 1, 2), jnp.where(first, ALPHA_2, 7 / 8)
     else:
@@ -191,6 +192,8 @@ def _warn(r: float, items: int, half: float, tied: bool) -> None:
 def _either(first: Any, distance: Any, items: int, known: Any) -> Any:
     """The share where the category or the distance is known to the program only."""
     second = 0.5 - jnp.asarray(distance)
+    if quotas([R0, 1 - R0], items)[0] < 1:
+        second = eqx.error_if(second, first, WORDS.format(what=f"r = r0, no item for an agent at {items} items"))
     if known is None or not (0 < known < 0.5 and quotas([0.5 - known, 0.5 + known], items)[0] >= 1):
         some = quotas(jnp.stack([second, 1 - second]), items)[0] >= 1
         bad = ~first & ~((second > 0) & (second < 0.5) & some)

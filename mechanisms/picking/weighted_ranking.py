@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
@@ -16,7 +18,9 @@ from ..promises import AbstractPromise, Feasible
 from ._bids import first_best, ranks, shares_of, soft_first_best
 from ._promises import bayesian
 from ._rule import AbstractPickingRule
+from ._types import LawList
 from ._weights import as_weights
+from .weights import equalising_weights, require_regular
 
 
 class WeightedRanking(AbstractPickingRule):
@@ -49,22 +53,15 @@ class WeightedRanking(AbstractPickingRule):
     laws: tuple[AbstractLaw, ...]
     weights: Float[Array | np.ndarray, "*draws agents"] = learned(constraints.positive, converter=as_weights)
 
-    def __init__(self, laws: Sequence[AbstractLaw], weights: Any = None):
+    def __init__(self, laws: LawList, weights: Any = None):
         require(
             isinstance(laws, list | tuple) and len(laws) >= 2 and all(isinstance(law, AbstractLaw) for law in laws),
             "`laws` must be a list of laws, one an agent and at least two.",
         )
         for i, law in enumerate(laws):
-            regular = law.is_regular
-            require(
-                not isinstance(regular, bool) or regular,
-                f"`laws[{i}]` must have an interval as support and a density between two positive bounds on it; "
-                f"{type(law).__name__} here has not. Truncate it.",
-            )
+            require_regular(i, law)
         if weights is None:
-            from .weights import equalising_weights
-
-            weights = equalising_weights(laws).weights
+            weights = _equalising(laws)
         self.laws = tuple(laws)
         self.weights = weights
         self._temperature = None
@@ -96,3 +93,11 @@ class WeightedRanking(AbstractPickingRule):
     def promises(self) -> tuple[AbstractPromise, ...]:
         """Truth is best on average over the others, and shares are feasible."""
         return (bayesian(), Feasible())
+
+
+def _equalising(laws: Sequence[AbstractLaw]) -> Any:
+    """Equalising weights; in double precision where the laws are known, or ties would be left to their rounding."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(laws)):
+        return equalising_weights(laws).weights
+    with jax.enable_x64(True):
+        return np.asarray(equalising_weights(laws).weights)

@@ -1,6 +1,5 @@
 """Weights at which everyone is equally likely to have the greatest weighted value."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +12,7 @@ from ...models._check import as_array, concrete, dtype_of, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
 from ._equalise import by_cooling, by_newton, by_sgd, implicit, law_moments, sample_moments, sample_wins
+from ._types import LawsOrSamples
 
 
 class EqualisingWeights(eqx.Module):
@@ -33,7 +33,7 @@ class EqualisingWeights(eqx.Module):
 
 
 def equalising_weights(
-    laws: Sequence[AbstractLaw] | Array | np.ndarray,
+    laws: LawsOrSamples,
     method: str = "newton",
     *,
     key: PRNGKeyArray | None = None,
@@ -78,7 +78,7 @@ def equalising_weights(
         return _on_samples(laws, method)
     require(len(laws) >= 2, f"`laws` needs one law an agent and at least two, got {len(laws)}.")
     for i, law in enumerate(laws):
-        _require_regular(i, law)
+        require_regular(i, law)
     dtype = jnp.result_type(*(law._dtype() for law in laws))
     laws = tuple(law._cast(dtype) for law in laws)
     if method == "newton":
@@ -88,7 +88,8 @@ def equalising_weights(
     return _sgd(laws, key)
 
 
-def _require_regular(i: int, law: AbstractLaw) -> None:
+def require_regular(i: int, law: AbstractLaw) -> None:
+    """Refuse a law that is negative, or whose density is not between two positive bounds on an interval."""
     regular, low = concrete(law.is_regular), concrete(law.support[0])
     require(
         regular is None or bool(regular),

@@ -24,6 +24,7 @@ from . import _derivatives as derivatives
 from ._regular import Strips, is_regular
 
 Numbers = ArrayLike | list | tuple
+Shape = int | np.integer | tuple | list
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -146,7 +147,7 @@ class AbstractLaw(eqx.Module):
             raise ValueError(f"`n` must be a whole number of draws, at least 1; got {n}.")
         return self._elementwise(derivatives.expected_max, "n", n)
 
-    def sample(self, shape: int | tuple[int, ...] = (), *, key: PRNGKeyArray) -> Float[Array, "..."]:
+    def sample(self, shape: Shape = (), *, key: PRNGKeyArray) -> Float[Array, "..."]:
         """Independent draws, each the quantile of a uniform number.
 
         So the gradient in the parameters is pathwise, and laws that share a key share their luck: draws are monotone in
@@ -156,7 +157,12 @@ class AbstractLaw(eqx.Module):
         dtype = self._dtype()
         # 0 is left out: it would be the lower end of the support, infinite for some laws.
         return self.quantile(
-            jax.random.uniform(key, (shape,) if isinstance(shape, int) else shape, dtype, minval=jnp.finfo(dtype).tiny)
+            jax.random.uniform(
+                key,
+                (shape,) if isinstance(shape, int | np.integer) else tuple(shape),
+                dtype,
+                minval=jnp.finfo(dtype).tiny,
+            )
         )
 
     @property
