@@ -106,9 +106,9 @@ class PickR(AbstractPickingRule):
 
     def _prepare(self, items: int) -> Int[Array, " agents"]:
         counts = self.counts(items)
-        known = concrete(counts)
-        if known is not None and known.min() == 0:
-            none = np.flatnonzero(known == 0).tolist()
+        known, r = concrete(counts), concrete(self.r)
+        if known is not None and r is not None and np.any((known == 0) & (r > 0)):
+            none = np.flatnonzero((known == 0) & (r > 0)).tolist()
             warnings.warn(f"The pickers at places {none} of the order get none of the {items} items.", stacklevel=4)
         return jnp.asarray(counts)
 
