@@ -30,6 +30,7 @@ def test_the_notebook_sets_nothing_global(path):
     assert not [word for word in ("config.update", "environ", "start_jax", "enable_x64") if word in source]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter machinery itself
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_the_notebook_runs(path, monkeypatch):

@@ -169,6 +169,7 @@ def test_dominance_holds_where_types_matter_only_through_others():
     assert report.finding("DSIC").amount == 0
 
 
+@pytest.mark.slow
 def test_one_shot_deviations_are_found_at_their_state():
     """The state in the witness, and the payoff there recomputed by sums over the other's value."""
     honest = Ball(0.05, 0.38, 0.03, gamma=0.97)
@@ -254,6 +255,7 @@ def test_realisations_are_judged_coin_by_coin():
     assert not twice.ok
 
 
+@pytest.mark.slow
 def test_a_union_of_report_spaces_finds_what_its_parts_find():
     people = fh.play(Level(0.5), WORLD, KEY, 2)
     liar = QuantileThreshold([0.4, 0.5])

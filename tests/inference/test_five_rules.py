@@ -34,6 +34,7 @@ def people(case: Case, number: int):
     return jax.vmap(case.world.population)(jax.random.split(KEY, number))
 
 
+@pytest.mark.slow
 @every_case
 def test_rules_play_alike_eagerly_compiled_and_batched(name, dtype):
     case = case_of(name)
@@ -87,6 +88,7 @@ def test_tuning_never_returns_less_than_its_start_nor_more_than_the_first_best(n
     assert "tuned rule" in tuned.report()
 
 
+@pytest.mark.slow
 @both_precisions
 @every_case
 def test_propagation_is_the_loop_over_worlds(name, precision):

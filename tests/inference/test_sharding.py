@@ -16,6 +16,8 @@ from fairhand.mechanisms import DSIC, Grid, mean, metrics
 from fairhand.models import Draws, Independent, Items, Uniform
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow  # every program once more for four devices
+
 KEY = jax.random.key(0)
 PEOPLE = {"agents": 3, "options": 4, "supply": Items(all_given=True)}
 WORLD = Independent(Uniform(), alpha=np.array(0.4), beta=np.array(0.2), **PEOPLE)

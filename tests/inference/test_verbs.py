@@ -61,6 +61,7 @@ def tuned():
     return tune(RULE, GAIN, WORLDS, key=KEY, restarts=4, **SMALL)
 
 
+@pytest.mark.slow
 def test_draws_over_four_devices_equal_one(outcome):
     rules = {"tokens": RULE, "lottery": RandomSerialDictatorship()}
     four = propagate(rules, WORLDS, ASKED, key=KEY, populations=4, coins=2, chunk=4, devices=4, progress=False)
@@ -68,10 +69,12 @@ def test_draws_over_four_devices_equal_one(outcome):
         np.testing.assert_allclose(four.data[name], outcome.data[name], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_restarts_over_four_devices_equal_one(tuned):
     same(tune(RULE, GAIN, WORLDS, key=KEY, restarts=4, devices=4, **SMALL), tuned, 1e-6)
 
 
+@pytest.mark.slow
 def test_populations_over_four_devices_equal_one():
     one = tune(RULE, GAIN, WORLDS, key=KEY, **SMALL)
     same(tune(RULE, GAIN, WORLDS, key=KEY, devices=4, **SMALL), one, 1e-6)
@@ -180,6 +183,7 @@ def test_a_python_rule_that_fails_is_reported_and_nothing_else_is_lost():
     assert np.isfinite(found.by_draw("mean_utility").sel(rule="tokens")).all()
 
 
+@pytest.mark.slow
 def test_the_best_rule_of_each_draw_beats_the_committed_one_on_average():
     poor = TokenMarket([0.3, 0.3], [0.6, 0.6], 0.2)
     found = designs(poor, Designer(poor, GAIN, steps=20, populations=8), WORLDS, GAIN, key=KEY, num=4, progress=False)

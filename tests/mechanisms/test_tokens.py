@@ -87,6 +87,7 @@ def test_equal_budgets_are_probabilistic_serial_exactly():
             assert_close(tokens, ProbabilisticSerial().allocate(people).shares, loosen=1e4)
 
 
+@pytest.mark.slow
 def test_equal_budgets_are_close_to_random_serial_dictatorship_in_a_large_market():
     people = crowd(5, agents=300)
     runs = play(RandomSerialDictatorship(), Roster(people), jax.random.key(0), 1, coins=400)
@@ -95,6 +96,7 @@ def test_equal_budgets_are_close_to_random_serial_dictatorship_in_a_large_market
     assert float(jnp.abs(difference.sum(0)).max()) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lottery", [False, True])
 def test_realisations_average_to_expected_shares(lottery):
     market = TokenMarket([0.0, 0.4, 0.8], [0.1, 0.1, 0.1], 0.2, lottery=lottery)

@@ -255,6 +255,7 @@ def test_empirical_matches_numpy_with_ties(dtype):
 # Mixtures
 
 
+@pytest.mark.slow
 def test_mixture_quantile_inverts_the_cdf_and_returns_atoms(mixture):
     u = np.setdiff1d(np.linspace(0, 1, 401), [0.1])  # F(0) = 0.1 up to rounding
     with jax.enable_x64(True):
@@ -268,6 +269,7 @@ def test_mixture_quantile_inverts_the_cdf_and_returns_atoms(mixture):
         np.testing.assert_allclose(mixture.quantile(0.3), root, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_mixture_integrals_match_quadrature(mixture):
     with jax.enable_x64(True):
         F = lambda x: 0.1 + 0.3 * scipy.stats.beta(2, 5).cdf(x) + 0.45 * scipy.stats.uniform(0.2, 1.1).cdf(x)
@@ -281,6 +283,7 @@ def test_mixture_integrals_match_quadrature(mixture):
         )
 
 
+@pytest.mark.slow
 def test_mixture_gradients_match_differences():
     """On atoms, between them and at the ends, in weights, shapes, ends, atoms and probabilities alike."""
 
@@ -305,6 +308,7 @@ def test_mixture_quantile_jumps_over_gaps_and_ignores_absent_parts():
     assert_close(far.expected_max(3), 0.75)
 
 
+@pytest.mark.slow
 def test_nested_mixture_is_the_flat_one():
     flat = Mixture([0.25, 0.25, 0.5], [Uniform(), Uniform(1, 2), Discrete([0.5], [1.0])])
     nested = Mixture([0.5, 0.5], [Mixture([0.5, 0.5], [Uniform(), Uniform(1, 2)]), Discrete([0.5], [1.0])])
@@ -355,6 +359,7 @@ EVERY = [
 NAMED = pytest.mark.parametrize("law", EVERY, ids=lambda law: type(law).__name__)
 
 
+@pytest.mark.slow
 @NAMED
 def test_vmap_over_draws_equals_a_loop(law):
     both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), law)

@@ -17,6 +17,8 @@ from fairhand.models import (
 )
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow  # every law once more
+
 LAWS = [
     Power(2.5),
     PiecewiseLinear([0.0, 0.25, 0.75, 1.0], [0.125, 0.5, 0.625, 2.0]),

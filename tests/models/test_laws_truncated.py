@@ -13,6 +13,8 @@ import scipy.stats
 from fairhand.models import Mixture, TruncatedLogNormal, TruncatedNormal
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow  # mpmath and many compilations
+
 # loc, scale, low, high, u, Q(u), T(u), mean, E of the largest of five: mpmath 1.4, 50 digits. Far in either tail, windows of
 # 1e-5, centres far outside, densities nearly flat and nearly a spike, both ends of u.
 NORMAL = np.array(

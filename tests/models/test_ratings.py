@@ -186,6 +186,7 @@ def test_log_densities_of_correlated_laws_integrate_out_who_stated_nothing(wide)
 STARS = RatingData(np.array([[1, 2, 5, 4, np.nan], [3, 3, 4, 2, 5]]), steps=range(1, 6))
 
 
+@pytest.mark.slow
 def test_rounded_ratings_replicate_in_the_shares_of_their_probabilities(wide):
     model, draws = NoisyRatings("power", noise=0.8), 4000
     sites = {"exponent": np.full(draws, 2.0)}
@@ -226,6 +227,7 @@ def test_agents_who_said_little_are_drawn_to_the_others(rng):
     assert posterior.groups["posterior"]["exponent"].dims == ("chain", "draw", "agent")
 
 
+@pytest.mark.slow
 def test_correlated_agents_give_joint_values(rng):
     z = np.linalg.cholesky([[1.0, 0.8], [0.8, 1.0]]) @ rng.normal(size=(2, 60))
     given = scipy.stats.norm.cdf(z) ** np.array([[1.0], [0.5]])
@@ -241,6 +243,7 @@ def test_correlated_agents_give_joint_values(rng):
         posterior.world(agents=2, items=3)
 
 
+@pytest.mark.slow
 def test_latent_values_go_through_a_rule(rng):
     latent = rng.random((2, 12)) ** 0.5
     stars = np.clip(np.round(0.5 + 5 * latent + 0.3 * rng.normal(size=latent.shape)), 1, 5)

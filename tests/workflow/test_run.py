@@ -21,6 +21,8 @@ from fairhand.workflow.directory import MARK
 from fairhand.workflow.market import EQUAL, INCUMBENT, LEARNED
 from fairhand.workflow.study import load_study, packaged_study
 
+pytestmark = pytest.mark.slow  # whole studies
+
 # As small as a run can be that goes through everything; other seats than the packaged study has.
 TINY = {
     "fit": {"draws": 50, "warmup": 50, "chains": 2},

@@ -133,6 +133,7 @@ def test_the_promises_of_each_rule():
         assert names(rule) == set()
 
 
+@pytest.mark.slow
 def test_ten_lines():
     law = models.Beta(2.0, 5.0)
     best = picking.optimal_pick(law, 3)

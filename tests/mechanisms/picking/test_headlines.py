@@ -89,6 +89,7 @@ def test_weighted_ranking_becomes_fair_and_efficient(agents):
     assert factors[1] > 0.99
 
 
+@pytest.mark.slow
 def test_of_correlated_agents_the_one_with_the_larger_threshold_picks_first():
     """Appendix B: in the strongly correlated case the wrong order fails; Power(4) has the smaller threshold."""
     laws, m, populations = [Power(4.0), Uniform()], 4000, 150

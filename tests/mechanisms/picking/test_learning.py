@@ -180,6 +180,7 @@ def tuned_on(rule, objective, law, **more):
     return fh.tune(rule, objective, world, key=jax.random.key(1), populations=2, steps=150, rate=0.1, **more)
 
 
+@pytest.mark.slow
 def test_quotas_inside_the_envy_free_window_and_the_exponent_of_a_schedule():
     """Welfare is concave in r, so its best in the window is the best of all, clipped (M9); Power(2) has it inside."""
     law = Power(2.0)
@@ -204,6 +205,7 @@ def test_welfare_subject_to_envy_margins_reports_the_active_limit():
     assert abs(float(tuned.slack[0])) < 2e-3
 
 
+@pytest.mark.slow
 def test_weights_of_agents_with_laws_of_their_own():
     """Half of all items each: equalising weights (1, 2/3) for U[0, 1] and U[1/2, 1]."""
     laws = [Uniform(), Uniform(0.5, 1.0)]
@@ -229,6 +231,7 @@ def test_the_order_of_pickers_is_compared_and_matches_simulation():
         picking.best_order(r, laws[:2])
 
 
+@pytest.mark.slow
 def test_which_component_gets_which_items_is_chosen_by_comparison():
     """Four items of two kinds: agent 0 cares about which of the first two, agent 1 about which of the last two."""
     flat, steep = Uniform(0.45, 0.55), Uniform()
@@ -259,6 +262,7 @@ def worst_case(q):
     return picking.QuantileThreshold([0.4, 1.0], WorstCaseFamily(1e-3, 1e-3, q))
 
 
+@pytest.mark.slow
 def test_an_adversary_learns_the_law_that_is_worst_for_every_rule():
     """(2 − q) / (2 − q²) is least at q = 2 − √2, the law of theorem 3.1; p and δ are small and not zero."""
     of_the_best = of_rule(lambda rule: -picking.optimal_pick(rule.law, 2).ratio)
