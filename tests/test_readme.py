@@ -29,6 +29,7 @@ def story() -> tuple[dict[str, Any], list[str]]:
     return names, printed
 
 
+@pytest.mark.slow
 def test_the_first_block_tunes_a_rule_that_is_better_for_those_who_gain_least(story):
     names, printed = story
     gain, error = names["tuned"].gain
@@ -40,6 +41,7 @@ def test_the_first_block_tunes_a_rule_that_is_better_for_those_who_gain_least(st
     assert chance > 0.9
 
 
+@pytest.mark.slow
 def test_a_rule_of_ones_own_is_refuted_twice(story):
     names, printed = story
     assert "REFUTED" in printed[1]
@@ -48,6 +50,7 @@ def test_a_rule_of_ones_own_is_refuted_twice(story):
     assert audit.finding("feasible in expectation").refuted
 
 
+@pytest.mark.slow
 def test_no_lie_pays_under_picking_and_what_that_costs_is_in_order(story):
     names, printed = story
     assert " 0 of " in printed[2]

@@ -118,6 +118,7 @@ def test_propagation_is_the_loop_over_worlds(name, precision):
     assert_close(direct, outcome.data["utility"].values[0, 2], loosen=50)
 
 
+@pytest.mark.slow
 @both_precisions
 @every_case
 def test_the_audit_clears_the_honest_and_catches_liar_and_cheat(name, precision):

@@ -94,6 +94,7 @@ def compiled():
     return seen
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_shapes_compiles_nothing(outcome, tuned, compiled):
     other = TokenMarket([0.1, 0.2], [0.3, 0.0], 0.2)
     key = jax.random.key(7)
@@ -157,6 +158,7 @@ def first_come(values, capacity):
     return shares
 
 
+@pytest.mark.slow
 def test_a_rule_in_plain_python_is_played_and_audited_like_any_other():
     rules = {"mine": first_come, "tokens": RULE}
     found = propagate(rules, WORLDS, ASKED, key=KEY, populations=2, chunk=4, progress=False)

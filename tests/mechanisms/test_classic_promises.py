@@ -80,6 +80,7 @@ def amounts(promises, rule, where, coins=0, populations=None):
     return [promise.violation(runs).amount for promise in promises]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("precise")
 @pytest.mark.parametrize(("name", "supply"), CASES)
 def test_promises_are_kept_and_what_is_not_promised_is_refuted(name, supply):

@@ -78,6 +78,7 @@ def test_one_good_has_the_closed_form_of_the_specification():
         assert_close(TokenMarket([0.0], [0.0], 0.3).allocate(plenty).certificate["price"], np.zeros(1))
 
 
+@pytest.mark.slow
 def test_equal_budgets_are_probabilistic_serial_exactly():
     """Common budgets are places in one continuous queue: expected shares are those of simultaneous eating."""
     with jax.enable_x64(True):
@@ -105,6 +106,7 @@ def test_realisations_average_to_expected_shares(lottery):
     assert float(jnp.abs(gap).max()) < 5 * np.sqrt(0.25 / 2000)
 
 
+@pytest.mark.slow
 def test_a_lottery_of_places_varies_less_than_independent_budgets():
     spread = {}
     for lottery in (False, True):
@@ -114,6 +116,7 @@ def test_a_lottery_of_places_varies_less_than_independent_budgets():
     assert spread[True] < 0.9 * spread[False]
 
 
+@pytest.mark.slow
 def test_any_law_of_budgets_clears():
     with jax.enable_x64(True):
         law = Beta(2.0, 3.0)  # on [0, 1], so eps = 1

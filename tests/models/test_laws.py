@@ -138,6 +138,7 @@ def test_second_derivative_of_the_tail_integral_is_minus_one_over_the_density():
         np.testing.assert_allclose(bend, -1 / scipy.stats.beta(2, 5).pdf(scipy.stats.beta(2, 5).ppf(u)), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_beta_expected_max_matches_closed_form_and_mpmath():
     a, n = jnp.array([0.05, 0.7, 3.0, 20.0]), np.array([1, 5, 1000])
     with jax.enable_x64(True):
@@ -211,6 +212,7 @@ def test_draws_never_show_an_atom_of_probability_zero(key):
     assert abs(counts[0] / 4000 - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4000)
 
 
+@pytest.mark.slow
 def test_discrete_gradients_match_differences_along_the_simplex():
     def quantities(theta):
         law = Discrete(theta[:3], jnp.stack([theta[3], theta[4], 1 - theta[3] - theta[4]]))
@@ -332,6 +334,7 @@ def test_samples_follow_the_law(law, key):
     assert np.all(np.abs(ranks - law.cdf(grid)) < 0.03)
 
 
+@pytest.mark.slow
 def test_samples_have_pathwise_gradients(key):
     draw = lambda theta: Beta(theta[0], theta[1]).sample((200,), key=key)
     with jax.enable_x64(True):

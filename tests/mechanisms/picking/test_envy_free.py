@@ -244,6 +244,7 @@ def test_two_agents_may_give_up_to_the_end_of_the_window(dtype):
     assert (given.margins > 0).all()
 
 
+@pytest.mark.slow
 def test_gradients_of_the_equal_split_match_differences():
     """At 40 the least margin is greatest where it is flat, at 0.5 where two cross."""
 

@@ -39,6 +39,7 @@ def test_the_two_category_rule_is_envy_free_for_all_of_them(name):
     assert peace(chosen.mechanism, LAWS[name], 2, items, populations).probability > 0.99
 
 
+@pytest.mark.slow
 def test_with_an_equal_split_the_last_agent_is_at_peace_one_time_in_n():
     law, n = Uniform(), 3
     even = peace(picking.PickR([1 / 3] * 3), law, n, 300, 3000)
