@@ -79,13 +79,13 @@ def _edges(laws: tuple, w: Array, own: bool) -> Float[Array, " edges"]:
     return jnp.sort(jnp.maximum(jnp.concatenate([*kinks, *hints]), low))
 
 
-def law_moments(l: Logs, laws: tuple) -> Moments:  # noqa: E741
+def law_moments(logs: Logs, laws: tuple) -> Moments:
     r"""By quadrature over the best score y, with panels that end at every kink of every law.
 
     .. math:: P_i = \int \frac{g_i}{G_i} \prod_k G_k \, dy, \qquad
         \partial_j P_i = - \int y \frac{g_i}{G_i} \frac{g_j}{G_j} \prod_k G_k \, dy, \qquad G_k(y) = F_k(y / w_k)
     """
-    n, w = l.size, jnp.exp(l)
+    n, w = logs.size, jnp.exp(logs)
     few = n <= 32
     rule = FINE if few else COARSE
     edges = _edges(laws, w, few)
@@ -106,25 +106,25 @@ def law_moments(l: Logs, laws: tuple) -> Moments:  # noqa: E741
         added = spent, hazard @ best, (hazard * (best * y)[None]) @ hazard.T
         return jax.tree.map(jnp.add, total, added), None
 
-    zero = jnp.zeros((), l.dtype), jnp.zeros(n, l.dtype), jnp.zeros((n, n), l.dtype)
+    zero = jnp.zeros((), logs.dtype), jnp.zeros(n, logs.dtype), jnp.zeros((n, n), logs.dtype)
     (spent, wins, ties), _ = lax.scan(block, zero, jnp.arange(blocks))
     ties = ties - jnp.diag(jnp.diag(ties))
-    return Moments(jnp.log(edges[-1]) - spent - jnp.mean(l), wins, jnp.diag(jnp.sum(ties, 1)) - ties)
+    return Moments(jnp.log(edges[-1]) - spent - jnp.mean(logs), wins, jnp.diag(jnp.sum(ties, 1)) - ties)
 
 
-def sample_moments(l: Logs, data: tuple[Float[Array, "agents draws"], Float[Array, ""]]) -> Moments:  # noqa: E741
+def sample_moments(logs: Logs, data: tuple[Float[Array, "agents draws"], Float[Array, ""]]) -> Moments:
     """On log values drawn together, the best score softened at a temperature: everything is smooth, and still convex."""
     x, temperature = data
-    scores = (l[:, None] + x) / temperature
+    scores = (logs[:, None] + x) / temperature
     share = jax.nn.softmax(scores, 0)
     wins = jnp.mean(share, 1)
-    phi = temperature * jnp.mean(jax.nn.logsumexp(scores, 0)) - jnp.mean(l)
+    phi = temperature * jnp.mean(jax.nn.logsumexp(scores, 0)) - jnp.mean(logs)
     return Moments(phi, wins, (jnp.diag(wins) - share @ share.T / x.shape[1]) / temperature)
 
 
-def sample_wins(l: Logs, x: Float[Array, "agents draws"]) -> Float[Array, " agents"]:  # noqa: E741
+def sample_wins(logs: Logs, x: Float[Array, "agents draws"]) -> Float[Array, " agents"]:
     """How often each agent has the best score, the lowest index among equals."""
-    winner = jnp.argmax(l[:, None] + x, 0)
+    winner = jnp.argmax(logs[:, None] + x, 0)
     return jnp.bincount(winner, length=x.shape[0]).astype(x.dtype) / x.shape[1]
 
 
@@ -141,7 +141,7 @@ def _towards(hessian: Float[Array, "agents agents"], excess: Logs) -> Logs:
 class _Search(eqx.Module):
     """Where Newton's method stands: the best point so far, and the step it tries from there."""
 
-    l: Logs  # noqa: E741
+    logs: Logs
     at: Moments
     step: Logs
     size: Float[Array, ""]
@@ -161,25 +161,25 @@ def newton(
     miss = lambda at: jnp.max(jnp.abs(at.wins - 1 / n))
 
     def advance(now: _Search) -> _Search:
-        l = now.l + now.size * now.step  # noqa: E741
-        new, at = moments(l, data), now.at
+        logs = now.logs + now.size * now.step
+        new, at = moments(logs, data), now.at
         slope = now.step @ (at.wins - 1 / n)
-        noise = 64 * jnp.finfo(l.dtype).eps * (1 + jnp.abs(new.phi))
+        noise = 64 * jnp.finfo(logs.dtype).eps * (1 + jnp.abs(new.phi))
         lower = new.phi <= at.phi + jnp.minimum(1e-4 * now.size * slope, -noise)
         # Near the end Φ is flat to rounding, and only its slope still tells (Hager and Zhang, 2005).
         level = (new.phi <= at.phi + noise) & (miss(new) <= 0.9 * miss(at))
         good, lost = lower | level, (-slope <= noise) | (now.size < 1e-6)
         step = _towards(new.hessian, new.wins - 1 / n)
         step = step * jnp.minimum(1.0, 2 / jnp.max(jnp.abs(step)))
-        moved = _Search(l, new, step, jnp.ones_like(slope), miss(new) > tolerance, now.count + 1)
-        stayed = _Search(now.l, at, now.step, now.size / 2, ~lost, now.count + 1)
+        moved = _Search(logs, new, step, jnp.ones_like(slope), miss(new) > tolerance, now.count + 1)
+        stayed = _Search(now.logs, at, now.step, now.size / 2, ~lost, now.count + 1)
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
 
     blank = jnp.zeros_like(start)
     nowhere = Moments(jnp.asarray(jnp.inf, start.dtype), blank, jnp.zeros((n, n), start.dtype))
     first = _Search(start, nowhere, blank, jnp.ones((), start.dtype), jnp.ones((), bool), jnp.zeros((), jnp.int32))
     end = lax.while_loop(lambda now: now.going & (now.count < 200), advance, first)
-    return end.l, end.at.wins
+    return end.logs, end.at.wins
 
 
 def aligned(laws: tuple) -> Logs:
@@ -209,11 +209,11 @@ def by_sgd(laws: tuple, key: PRNGKeyArray) -> Logs:
     spread = jnp.mean(jnp.std(draw(jax.random.fold_in(key, STEPS)), 1))
 
     def step(state, t):
-        l, mean = state  # noqa: E741
-        wins = sample_wins(l, draw(jax.random.fold_in(key, t)))
-        l = l - 2 * spread * (1.0 + t) ** -0.6 * (wins - 1 / n)  # noqa: E741
-        late = jnp.maximum(t - STEPS // 2 + 1, 1).astype(l.dtype)
-        return (l, mean + (l - mean) / late), None
+        logs, mean = state
+        wins = sample_wins(logs, draw(jax.random.fold_in(key, t)))
+        logs = logs - 2 * spread * (1.0 + t) ** -0.6 * (wins - 1 / n)
+        late = jnp.maximum(t - STEPS // 2 + 1, 1).astype(logs.dtype)
+        return (logs, mean + (logs - mean) / late), None
 
     (_, mean), _ = lax.scan(step, (start, start), jnp.arange(STEPS, dtype=jnp.int32))
     return mean
@@ -229,26 +229,26 @@ def by_cooling(x: Float[Array, "agents draws"]) -> tuple[Logs, Float[Array, ""]]
     spread = jnp.maximum(jnp.mean(jnp.std(x, 1)), jnp.finfo(x.dtype).tiny)
 
     def cool(state):
-        l, temperature = state  # noqa: E741
+        logs, temperature = state
         temperature = temperature / 2
-        return newton(sample_moments, (x, temperature), l, 0.01 / draws)[0], temperature
+        return newton(sample_moments, (x, temperature), logs, 0.01 / draws)[0], temperature
 
-    uneven = lambda l: jnp.max(jnp.abs(sample_wins(l, x) - 1 / n)) * draws >= 1 - 1e-3  # noqa: E741
+    uneven = lambda logs: jnp.max(jnp.abs(sample_wins(logs, x) - 1 / n)) * draws >= 1 - 1e-3
     going = lambda state: uneven(state[0]) & (state[1] > 64 * jnp.finfo(x.dtype).eps * spread)
     start = -jnp.mean(x, 1)
     return lax.while_loop(going, cool, (start, 2 * spread))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def implicit(moments: Callable[[Logs, Any], Moments], l: Logs, data: Any) -> Logs:  # noqa: E741
+def implicit(moments: Callable[[Logs, Any], Moments], logs: Logs, data: Any) -> Logs:
     """The minimiser l itself, with the derivative in `data` that keeps all chances at 1/n."""
     del moments, data
-    return l
+    return logs
 
 
 @implicit.defjvp
 def _implicit_rule(moments, primals, tangents):
-    l = implicit(moments, *primals)  # noqa: E741
+    logs = implicit(moments, *primals)
     data, data_dot = primals[1], tangents[1]
-    wins_dot = jax.jvp(lambda data: moments(l, data).wins, (data,), (data_dot,))[1]
-    return l, _towards(moments(l, data).hessian, wins_dot)
+    wins_dot = jax.jvp(lambda data: moments(logs, data).wins, (data,), (data_dot,))[1]
+    return logs, _towards(moments(logs, data).hessian, wins_dot)

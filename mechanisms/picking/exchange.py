@@ -27,7 +27,7 @@ class ExchangeWelfare(eqx.Module):
     tau: Float[Array, ""]
 
 
-def exchange_welfare(l: Count, k: Count, q: Any) -> ExchangeWelfare:  # noqa: E741
+def exchange_welfare(l: Count, k: Count, q: Any) -> ExchangeWelfare:  # noqa: E741  the paper's name
     r"""Welfare per item of trading l items against k, where values are 0 or 1, rarely huge, and never quite tied.
 
     Values are those of `WorstCaseFamily(p, delta, q)` as p, δ → 0: 1 with chance q, (1 − q)/p with chance p, else 0, and
@@ -59,8 +59,8 @@ def exchange_welfare(l: Count, k: Count, q: Any) -> ExchangeWelfare:  # noqa: E7
             isinstance(count, int | np.integer) and count >= 0,
             f"`{name}` must be a whole number of items, at least 0; got {count!r}.",
         )
-    l, k = int(l), int(k)  # noqa: E741
-    s = l + k
+    first, second = int(l), int(k)
+    s = first + second
     require(s >= 1, "`l` and `k` must not both be 0: an exchange needs an item.")
     q = as_array(q)
     known = concrete(q)
@@ -68,8 +68,8 @@ def exchange_welfare(l: Count, k: Count, q: Any) -> ExchangeWelfare:  # noqa: E7
     dtype = dtype_of(q)
     q = jnp.asarray(q, dtype)
     ones = _binomial(s, q)
-    tau, gain_first, gain_second = (ones @ jnp.asarray(part, dtype) for part in _given_ones(l, k))
-    rare = (1 - q) * (s + k * tau + l * (1 - tau))
+    tau, gain_first, gain_second = (ones @ jnp.asarray(part, dtype) for part in _given_ones(first, second))
+    rare = (1 - q) * (s + second * tau + first * (1 - tau))
     return ExchangeWelfare((s * q + tau * gain_first + (1 - tau) * gain_second + rare) / s, tau)
 
 
@@ -83,14 +83,14 @@ def _binomial(s: int, q: Float[Array, ""]) -> Float[Array, " ones"]:
 
 
 @lru_cache
-def _given_ones(l: int, k: int) -> np.ndarray:  # noqa: E741
-    """Given how many of all items are worth 1: τ, E(B_k − B_l)⁺ and E(B_l − B_k)⁺, `[3, l + k + 1]`."""
-    s, tie = l + k, noise_favours(l, k)
+def _given_ones(first: int, second: int) -> np.ndarray:
+    """Given how many of all items are worth 1: τ, and how many more of them the second and the first owns, `[3, items + 1]`."""
+    s, tie = first + second, noise_favours(first, second)
     rows = []
     for ones in range(s + 1):
         tau = up = down = Fraction(0)
-        for mine in range(max(0, ones - k), min(l, ones) + 1):
-            chance = Fraction(comb(l, mine) * comb(k, ones - mine), comb(s, ones))
+        for mine in range(max(0, ones - second), min(first, ones) + 1):
+            chance = Fraction(comb(first, mine) * comb(second, ones - mine), comb(s, ones))
             ahead = 2 * mine - ones
             tau += chance * (tie if ahead == 0 else int(ahead > 0))
             up, down = up + chance * max(-ahead, 0), down + chance * max(ahead, 0)
@@ -99,8 +99,8 @@ def _given_ones(l: int, k: int) -> np.ndarray:  # noqa: E741
 
 
 @lru_cache
-def noise_favours(l: int, k: int) -> Fraction:  # noqa: E741
-    r"""P(S_l > S_k) for sums of l and of k independent uniform numbers, exactly.
+def noise_favours(first: int, second: int) -> Fraction:
+    r"""P(S_l > S_k) for sums of l = `first` and of k = `second` independent uniform numbers, exactly.
 
     Reflecting the k turns it into P(S_{l+k} > k) = P(S_{l+k} < l), the cdf of Irwin and Hall:
     :math:`\frac{1}{s!} \sum_{j \le l} (-1)^j \binom{s}{j} (l - j)^s`.
@@ -109,5 +109,5 @@ def noise_favours(l: int, k: int) -> Fraction:  # noqa: E741
         >>> noise_favours(2, 1)
         Fraction(5, 6)
     """
-    s = l + k
-    return Fraction(sum((-1) ** j * comb(s, j) * (l - j) ** s for j in range(l + 1)), factorial(s))
+    s = first + second
+    return Fraction(sum((-1) ** j * comb(s, j) * (first - j) ** s for j in range(first + 1)), factorial(s))

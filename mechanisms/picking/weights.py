@@ -114,25 +114,27 @@ def _on_samples(samples: Any, method: str) -> EqualisingWeights:
     return _cooling(jnp.asarray(samples, dtype_of(samples)))
 
 
-def _results(l: Array, wins: Array) -> EqualisingWeights:  # noqa: E741
-    n = l.size
-    return EqualisingWeights(jnp.exp(l - l[0]), jnp.exp(l - jnp.mean(l)), wins, jnp.max(jnp.abs(wins - 1 / n)))
+def _results(logs: Array, wins: Array) -> EqualisingWeights:
+    n = logs.size
+    return EqualisingWeights(
+        jnp.exp(logs - logs[0]), jnp.exp(logs - jnp.mean(logs)), wins, jnp.max(jnp.abs(wins - 1 / n))
+    )
 
 
 @compiled
 def _newton(laws: tuple) -> EqualisingWeights:
-    l, wins = by_newton(lax.stop_gradient(laws))  # noqa: E741
-    return _results(implicit(law_moments, l, laws), wins)
+    logs, wins = by_newton(lax.stop_gradient(laws))
+    return _results(implicit(law_moments, logs, laws), wins)
 
 
 @compiled
 def _sgd(laws: tuple, key: PRNGKeyArray) -> EqualisingWeights:
-    l = implicit(law_moments, by_sgd(lax.stop_gradient(laws), key), laws)  # noqa: E741
-    return _results(l, law_moments(*lax.stop_gradient((l, laws))).wins)
+    logs = implicit(law_moments, by_sgd(lax.stop_gradient(laws), key), laws)
+    return _results(logs, law_moments(*lax.stop_gradient((logs, laws))).wins)
 
 
 @compiled
 def _cooling(samples: Float[Array, "agents draws"]) -> EqualisingWeights:
     x = jnp.log(samples)
-    l, temperature = by_cooling(lax.stop_gradient(x))  # noqa: E741
-    return _results(implicit(sample_moments, l, (x, temperature)), sample_wins(l, lax.stop_gradient(x)))
+    logs, temperature = by_cooling(lax.stop_gradient(x))
+    return _results(implicit(sample_moments, logs, (x, temperature)), sample_wins(logs, lax.stop_gradient(x)))
