@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ...models._check import as_array
+from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ..base import AbstractMechanism, Allocation
 from ._bids import allocation, bids_of
@@ -58,7 +58,10 @@ class AbstractPickingRule(AbstractMechanism):
 
     def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "AbstractPickingRule":
         """The rule with shares in [0, 1] that tend to its own as `temperature` falls; the class says in which unit."""
-        return self._at(as_array(temperature))
+        temperature = as_array(temperature)
+        known = concrete(temperature)
+        require(known is None or np.all(known > 0), f"`temperature` must be positive, got {temperature}; see `harden`.")
+        return self._at(temperature)
 
     def harden(self) -> "AbstractPickingRule":
         """The rule itself."""

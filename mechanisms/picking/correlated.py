@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from ...models._check import as_array, concrete, require
 from ...models.laws import AbstractLaw
-from ._fractions import as_r
+from ._fractions import as_r, stop_if
 from ._laws import check_law
 from ._types import Law
 from .pick_r import PickR
@@ -82,6 +82,9 @@ def correlated_two_agent(law_1: Law, law_2: Law, eps: Any = 0.01, joint: Any = N
     order = jnp.where(swap, jnp.array([1, 0]), jnp.array([0, 1]))
     r = jnp.where(swap, halves[1], halves[0]) + jnp.asarray(extra, halves.dtype)
     if known is None or concrete(extra) is None:
+        r = stop_if(
+            r, ~((jnp.asarray(extra) > 0) & (r < 1)), "`eps` must be positive and leave the second agent something."
+        )
         return CorrelatedPick(order, 1 - halves, r, _share(law_1, law_2, swap, r, joint, judge=False), None)
     require(
         extra > 0,

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from ...models._check import as_array, concrete, require
 from ...models._compiled import compiled
 from ...models.laws import AbstractLaw
+from ._fractions import stop_if
 from ._laws import check_law, count
 from ._root import halve, implicit, root
 from ._types import Count, Law
@@ -90,6 +91,9 @@ def equal_split_ef(law: Law, n: Count, eps: Any = None) -> EqualSplitEF:
             0 < known < most,
             f"`eps` must lie inside (0, {float(most):.6g}) for this law and {n} agents, got {eps}; outside it somebody envies.",
         )
+    elif eps is not None:
+        said = "`eps` must lie inside (0, eps_max) for this law; outside it somebody envies."
+        chosen = stop_if(chosen, ~((chosen > 0) & (chosen < greatest)), said)
     r = jnp.append(jnp.full(n - 1, 1 / n - chosen), 1 / n + (n - 1) * chosen)
     found = limits(r, law)
     return EqualSplitEF(r, chosen, greatest, found.ratio, found.margins, PickR(r))

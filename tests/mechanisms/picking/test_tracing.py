@@ -32,6 +32,8 @@ BAD = {
     "NaN in r": (lambda r: picking.asymptotics(r, LAW).welfare, [np.nan, 1.0], "must sum to 1"),
     "s at the end": (lambda s: picking.threshold_welfare(s, LAW), [0.5, 0.9], "`s` must lie in [0, 1] and end with 1"),
     "weights": (lambda w: picking.WelfareMax(w).allocate(BIDS).shares, [0.0, 1.0], "`weights` must be positive"),
+    "eps of an equal split": (lambda e: picking.equal_split_ef(LAW, 3, e).r, 0.3, "`eps` must lie inside"),
+    "eps of correlated agents": (lambda e: picking.correlated_two_agent(LAW, LAW, e).r, -0.1, "`eps` must be positive"),
     "category 1 too": (lambda a: picking.two_agent_ef(Power(a), 3).r, 0.5, "no item for an agent at 3 items"),
 }
 
@@ -61,6 +63,11 @@ def test_the_two_category_rule_has_a_gradient_without_jit():
 def test_who_gets_nothing_is_said():
     with pytest.warns(UserWarning, match="get none of the 30 items"):
         picking.PickR([0.01, 0.99]).allocate(np.ones((2, 30)))
+
+
+def test_a_temperature_is_positive():
+    with pytest.raises(ValueError, match="`temperature` must be positive"):
+        picking.Ranking().soften(0.0)
 
 
 def test_one_item_has_a_pareto_factor():
