@@ -1,0 +1,59 @@
+"""Models in which people differ: what all share, what each has of their own, and how likely each one's data are.
+
+Given what all share, people do not depend on each other. So a model says three things apart: priors of what is shared
+(`shared`), the normal law of what a person has of their own (`Tastes`), and the log-likelihood of each person's data
+(`person_log_likelihood`). An engine may then sample everything at once, or integrate the people out first.
+"""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+
+class Tastes(NamedTuple):
+    r"""What people have of their own, before their data are seen: :math:`b_i = m_i + L z_i`, z standard normal.
+
+    Attributes:
+        mean: `[people, dims]`, or `[1, dims]` where it is the same for all.
+        root: `[dims, dims]`, lower triangular, positive diagonal: L.
+        fixed: whatever else the likelihood of a person's data depends on and all share (a pytree of arrays); empty where
+            the data depend on `b` alone, which engines make use of.
+    """
+
+    mean: Float[Array, "#people dims"]
+    root: Float[Array, "dims dims"]
+    fixed: Any = ()
+
+
+class AbstractHierarchy(eqx.Module):
+    """A model whose `numpyro_model` follows from three parts; `arguments(data)` are passed to each of them.
+
+    Sites of the posterior: those of `shared`, and `taste`, `[people, dims]`.
+    """
+
+    @abc.abstractmethod
+    def shared(self, *args: Any) -> Tastes:
+        """Samples what all share, as NumPyro sites, and returns the law of what each has of their own."""
+
+    @abc.abstractmethod
+    def person_log_likelihood(
+        self, taste: Float[Array, "people dims"], fixed: Any, *args: Any
+    ) -> Float[Array, " people"]:
+        """Log-probability of each person's data given their own `taste`; row i depends on row i alone."""
+
+    @abc.abstractmethod
+    def people(self, *args: Any) -> int:
+        """How many people there are, by the shapes of the arguments."""
+
+    def numpyro_model(self, *args: Any) -> None:
+        """Everything at once: what is shared, and everybody's taste, non-centred (site `raw`)."""
+        mean, root, fixed = self.shared(*args)
+        people = self.people(*args)
+        raw = jnp.asarray(numpyro.sample("raw", dist.Normal(jnp.zeros((people, root.shape[0])), 1.0).to_event(2)))
+        taste = jnp.asarray(numpyro.deterministic("taste", mean + raw @ root.T))
+        numpyro.factor("people", self.person_log_likelihood(taste, fixed, *args).sum())
