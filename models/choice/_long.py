@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._check import require
-from .._table import Table, floats, load, shown
+from .._table import Table, check_columns, floats, load, names, shown
 
 
 def read_long(
@@ -29,21 +29,13 @@ def read_long(
     columns = (attributes,) if isinstance(attributes, str) else tuple(attributes)
     table = load(source, "situation and alternative")
     roles = [c for c in (situation, alternative, choice, person, available, weight, *columns) if c is not None]
-    absent = [c for c in dict.fromkeys(roles) if c not in table.frame.columns]
-    require(
-        not absent,
-        f"{table.source} has no column {', '.join(f'`{c}`' for c in absent)}: name one of "
-        f"{', '.join(f'`{c}`' for c in table.frame.columns)}.",
-    )
-    twice = [c for c in roles if (table.frame.columns == c).sum() > 1]
-    require(not twice, f"{table.source} has two columns named {twice[:1]}: rename one of them.")
-    require(len(table.frame) > 0, f"{table.source} is empty: give one row for each situation and alternative.")
+    check_columns(table, roles, "situation and alternative")
 
     for column in (situation, alternative, *(() if person is None else (person,))):
         gap = table.frame[column].isna().to_numpy()
         require(not gap.any(), f"{table.at(gap.argmax())}: column `{column}` is empty: fill it in or drop the row.")
     s, situations = pd.factorize(table.frame[situation])
-    named = _names(table.frame[alternative])
+    named = names(table.frame[alternative])
     if alternatives is None:
         a, options = pd.factorize(named)
         options = tuple(options)
@@ -114,13 +106,6 @@ def read_long(
         require((size >= 0).all(), f"{table.at((size < 0).argmax())}: `{weight}` is negative: a weight is 0 or more.")
         fields["weight"] = _per_situation(table, weight, size, s, shape[0])
     return fields
-
-
-def _names(column: Any) -> np.ndarray:
-    """Alternatives as text; codes that pandas made floating are written as the integers they are."""
-    if column.dtype.kind == "f" and (column % 1 == 0).all():
-        column = column.astype("int64")
-    return column.astype(str).to_numpy(object)
 
 
 def _number(table: Table, column: str, needed: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._check import require
-from .._table import floats, load, shown
+from .._table import check_columns, floats, load, shown
 
 
 def read_long(source: Any, *, agent: str, item: str, rating: str) -> dict[str, Any]:
@@ -14,16 +14,8 @@ def read_long(source: Any, *, agent: str, item: str, rating: str) -> dict[str, A
 
     table = load(source, "rating")
     frame = table.frame
-    absent = [c for c in dict.fromkeys((agent, item, rating)) if c not in frame.columns]
-    require(
-        not absent,
-        f"{table.source} has no column {', '.join(f'`{c}`' for c in absent)}: name one of "
-        f"{', '.join(f'`{c}`' for c in frame.columns)}.",
-    )
+    check_columns(table, (agent, item, rating), "rating")
     require(len({agent, item, rating}) == 3, "`agent`, `item` and `rating` must be three columns.")
-    twice = [c for c in (agent, item, rating) if (frame.columns == c).sum() > 1]
-    require(not twice, f"{table.source} has two columns named {twice[:1]}: rename one of them.")
-    require(len(frame) > 0, f"{table.source} is empty: give one row for each rating.")
     for column in (agent, item):
         gap = frame[column].isna().to_numpy()
         require(not gap.any(), f"{table.at(gap.argmax())}: column `{column}` is empty: fill it in or drop the row.")

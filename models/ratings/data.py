@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,13 +11,14 @@ from jaxtyping import Bool, Float, Int
 from .._check import require
 from ._long import read_long
 from ._ordinal import ranks_in_disguise, refusal
+from ._wide import read_wide
 
 FEWEST = 5  # ratings: with fewer, whatever comes out is the prior
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RatingData:
-    r"""Past ratings, `[agents, items]`; read them from a long table with `RatingData.from_long`.
+    r"""Past ratings, `[agents, items]`; read them with `RatingData.from_long` or `from_wide`.
 
     A rating :math:`x` on the scale from :math:`l` to :math:`h` is the value :math:`(x - l) / (h - l)`: **an item at the
     low end is worth nothing, one at the high end is worth 1.** Fairness and welfare ratios do not depend on the unit of
@@ -80,7 +82,8 @@ class RatingData:
         """Read a long table: one row for each rating, in any order.
 
         Args:
-            frame_or_path: a pandas data frame, a mapping of columns, or the path of a CSV file with a header.
+            frame_or_path: a pandas data frame, a mapping of columns, or the path of a CSV file with a header (also
+                compressed, `.csv.gz`) or of a Parquet file (`.parquet`; needs `fairhand[parquet]`).
             agent: column that says who rated. `item`: column that says what. `rating`: column with the number.
             scale: as in `RatingData`. `steps`: the same.
 
@@ -96,6 +99,38 @@ class RatingData:
             ('a', 'b', 'c')
         """
         fields = read_long(frame_or_path, agent=agent, item=item, rating=rating)
+        return cls(**fields, scale=scale, steps=steps)
+
+    @classmethod
+    def from_wide(
+        cls,
+        frame_or_path: Any,
+        *,
+        agent: str | None = None,
+        items: Sequence[Any] | None = None,
+        scale: Any = None,
+        steps: Any = None,
+    ) -> "RatingData":
+        """Read a matrix: one row for each agent, one column for each item, an empty cell where there is no rating.
+
+        Args:
+            frame_or_path: as in `from_long`.
+            agent: column that says who rated; None takes the index of a data frame.
+            items: columns with ratings; None is all but `agent`.
+            scale: as in `RatingData`. `steps`: the same.
+
+        Returns:
+            The data, in the order of rows and columns.
+
+        Raises:
+            ValueError: one sentence that names the file, the line (or the row's index) or the column, and the cure.
+
+        Example:
+            >>> table = {"who": ["ann", "bob"], "tea": [0.2, 0.6], "milk": [0.9, None], "water": [0.4, 0.5]}
+            >>> RatingData.from_wide(table, agent="who").ratings.tolist()
+            [[0.2, 0.9, 0.4], [0.6, nan, 0.5]]
+        """
+        fields = read_wide(frame_or_path, agent=agent, items=items)
         return cls(**fields, scale=scale, steps=steps)
 
     @classmethod
