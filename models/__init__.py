@@ -1,5 +1,6 @@
 """What agents want: value laws, choice models, who comes and what there is to share."""
 
+from . import ballots as ballots
 from . import choice as choice
 from . import ratings as ratings
 from .laws import AbstractLaw as AbstractLaw
