@@ -46,7 +46,7 @@ def convergence(draws: np.ndarray) -> dict[str, float]:
     return {
         "r_hat": float(stats.rhat(draws)) if draws.shape[0] > 1 else float("nan"),
         "ess_bulk": float(stats.ess(draws, method="bulk")),
-        "ess_tail": float(stats.ess(draws, method="tail")),
+        "ess_tail": float(stats.ess(draws, method="tail", prob=(0.05, 0.95))),
     }
 
 
