@@ -2,7 +2,9 @@
 
 from . import ballots as ballots
 from . import choice as choice
+from . import rankings as rankings
 from . import ratings as ratings
+from .budget_demand import budget_logit as budget_logit
 from .laws import AbstractLaw as AbstractLaw
 from .laws import Beta as Beta
 from .laws import Discrete as Discrete
