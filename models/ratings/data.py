@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._check import require
+from ._attributes import checked, digest, read_attributes
 from ._long import read_long
 from ._ordinal import ranks_in_disguise, refusal
 from ._wide import read_wide
@@ -34,6 +35,8 @@ class RatingData:
         items: names of the items; None numbers them from 0.
         source: name of the file.
         sha256: hash of the bytes of the file; for arrays, of the arrays.
+        attributes: `[items, columns]`, what items are like, where a model asks; see `described`.
+        columns: names of the attributes.
 
     Raises:
         ValueError: fewer than five ratings, all equal, not numbers, outside the scale or between the steps; or ranks in
@@ -52,6 +55,8 @@ class RatingData:
     items: Any = None
     source: str = "arrays"
     sha256: str = ""
+    attributes: Any = None
+    columns: Any = ()
 
     def __post_init__(self):
         ratings = _numbers(self.ratings, self.source)
@@ -63,6 +68,7 @@ class RatingData:
             "agents": _named(self.agents, ratings.shape[0]),
             "items": _named(self.items, ratings.shape[1]),
         }
+        fields["attributes"], fields["columns"] = checked(self.attributes, self.columns, ratings.shape[1], self.source)
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         _check(self)
@@ -133,6 +139,27 @@ class RatingData:
         fields = read_wide(frame_or_path, agent=agent, items=items)
         return cls(**fields, scale=scale, steps=steps)
 
+    def described(self, frame_or_path: Any, *, item: str, columns: Sequence[str]) -> "RatingData":
+        """The same ratings with attributes of the items, from a table with a row for each item, in any order.
+
+        Args:
+            frame_or_path: as in `from_long`; rows of items that nobody rated are passed over.
+            item: column with the names of the items, as in `items`. `columns`: columns with numbers.
+
+        Raises:
+            ValueError: one sentence that names the file, the line (or the row's index) or the column, and the cure.
+
+        Example:
+            >>> data = RatingData([[0.2, 0.9, 0.4], [0.6, 0.1, 0.5]], items=("tea", "milk", "water"))
+            >>> table = {"drink": ["milk", "tea", "water"], "price": [1.0, 2.0, 0.5]}
+            >>> data.described(table, item="drink", columns=["price"]).attributes.tolist()
+            [[2.0], [1.0], [0.5]]
+        """
+        labels = (columns,) if isinstance(columns, str) else tuple(columns)
+        found = read_attributes(frame_or_path, item=item, columns=labels, items=self.items)
+        sha256 = digest(self.sha256, found, labels)
+        return dataclasses.replace(self, attributes=found, columns=labels, sha256=sha256)
+
     @classmethod
     def from_rankings(cls, rankings: Any = None) -> NoReturn:
         """Refuse: orders of items carry no information about a common continuous law.
@@ -150,7 +177,8 @@ class RatingData:
         ratings = np.full((len(agents), len(items)), np.nan)
         ratings[constant["agent"], constant["item"]] = observed["rating"]
         steps = None if facts["steps"] is None else tuple(facts["steps"])
-        return cls(ratings, tuple(facts["scale"]), steps, agents, items, facts["source"], facts["sha256"])
+        origin = (facts["source"], facts["sha256"], constant.get("attributes"), tuple(facts.get("columns", ())))
+        return cls(ratings, tuple(facts["scale"]), steps, agents, items, *origin)
 
     def observed(self) -> dict[str, tuple[Any, np.ndarray]]:
         """The ratings given, agent by agent: name to dimensions and array."""
@@ -163,11 +191,13 @@ class RatingData:
             "item": ("observation", self.item),
             "agent_name": ("people", np.asarray(self.agents, str)),
             "item_name": ("things", np.asarray(self.items, str)),
+            **({"attributes": (("things", "column"), self.attributes)} if self.columns else {}),
         }
 
     def facts(self) -> dict[str, Any]:
         """Scale and origin, as JSON can hold them."""
-        return {"scale": self.scale, "steps": self.steps, "source": self.source, "sha256": self.sha256}
+        more = {"columns": self.columns} if self.columns else {}
+        return {"scale": self.scale, "steps": self.steps, "source": self.source, "sha256": self.sha256} | more
 
     @property
     def rated(self) -> Bool[np.ndarray, "agents items"]:
@@ -293,4 +323,4 @@ def _check(data: RatingData) -> None:
 def _digest(data: RatingData) -> str:
     out = hashlib.sha256(repr((data.agents, data.items, data.scale, data.steps)).encode())
     out.update(np.ascontiguousarray(data.ratings, "<f8").tobytes())
-    return out.hexdigest()
+    return digest(out.hexdigest(), data.attributes, data.columns) if data.columns else out.hexdigest()
