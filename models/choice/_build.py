@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._check import require
 from ..supply import AbstractSupply
@@ -16,6 +16,13 @@ from .worlds import SamePeople, Strangers
 
 if TYPE_CHECKING:
     from .logit import ConditionalLogit
+
+
+def last_situations(data: ChoiceData) -> Int[np.ndarray, " people"]:
+    """The last situation of each person who has any, in the order of `data.people`."""
+    last = np.zeros(len(data.people), int)
+    last[data.person] = np.arange(data.num_situations)  # a later situation overwrites an earlier one
+    return last[np.unique(data.person)]
 
 
 def build_world(
@@ -62,9 +69,7 @@ def build_world(
         "options": tuple(data.alternatives[i] for i in order),
     }
     if same:
-        last = np.zeros(len(data.people), int)
-        last[data.person] = np.arange(data.num_situations)  # a later situation overwrites an earlier one
-        seen = last[np.unique(data.person)]
+        seen = last_situations(data)
         chosen = np.argsort(order)[data.chosen[seen]]
         world = SamePeople(
             coefficient=coefficient,

@@ -31,10 +31,19 @@ class AbstractLogitWorld(AbstractWorld):
     def shares(self) -> Float[Array, " options"]:
         """Chance that each option is the favourite of somebody who comes."""
 
-    def _values(self, total: Float[Array, "agents options"], can: Bool[Array, "agents options"]) -> Array:
-        """Worth with its error, into `unit` and above the outside option; −inf where not available."""
+    def _values(
+        self,
+        total: Float[Array, "agents options"],
+        can: Bool[Array, "agents options"],
+        own: Float[Array, "agents coefficients"] | None = None,
+    ) -> Array:
+        """Worth with its error, into `unit` and above the outside option; −inf where not available.
+
+        Where agents have coefficients of their `own`, each one's numeraire counts.
+        """
         if self.numeraire is not None:
-            total = total / -jnp.asarray(self.coefficient)[self.numeraire]
+            price = jnp.asarray(self.coefficient)[self.numeraire] if own is None else own[:, self.numeraire, None]
+            total = total / -price
         if self.outside:
             # Its own difference is written, not computed: a compiler may round the two sides of it differently.
             inside = total[:, :-1] - jnp.broadcast_to(total[:, -1:], total[:, :-1].shape)
