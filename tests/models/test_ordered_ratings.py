@@ -8,6 +8,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 import scipy.integrate
 import scipy.optimize
@@ -268,6 +269,20 @@ def test_the_start_is_where_cuts_have_the_shares_of_the_data():
     np.testing.assert_allclose(shares, (np.bincount(DATA.step, minlength=5) + 0.5) / (DATA.num_ratings + 2.5))
     assert np.asarray(sites["worth"]).tolist() == [0, 0, 0, 0]
     assert np.asarray(sites["taste"]).shape == (12, 1)
+
+
+@pytest.mark.usefixtures("relaxed_ranks")
+def test_the_prior_can_be_drawn():
+    args = MODEL.arguments(DATA)
+    model = lambda key: numpyro.handlers.trace(numpyro.handlers.seed(MODEL.numpyro_model, key)).get_trace(*args)
+    one = lambda key: {name: model(key)[name]["value"] for name in ("worth", "cut", "spread", "taste")}
+    sites = jax.jit(jax.vmap(one))(jax.random.split(KEY, 1000))
+    shares = np.diff(logit.cdf(np.asarray(sites["cut"])), prepend=0.0, append=1.0)
+    np.testing.assert_allclose(shares.mean(0), 0.2, atol=0.03)
+    assert np.abs(np.asarray(sites["worth"]).sum(1)).max() < 1e-4
+    assert abs(np.asarray(sites["worth"]).std() - 2.5 * np.sqrt(3 / 4)) < 0.1
+    assert abs(np.asarray(sites["spread"]).mean() - 1.5 * np.sqrt(2 / np.pi)) < 0.1
+    assert sites["taste"].shape == (1000, 12, 1)
 
 
 # Worlds.
