@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .inference import Posterior as Posterior
     from .inference import audit as audit
     from .inference import best_of as best_of
+    from .inference import compare as compare
     from .inference import designs as designs
     from .inference import fit as fit
     from .inference import from_callable as from_callable
     from .inference import load as load
+    from .inference import prior as prior
     from .inference import propagate as propagate
     from .inference import tune as tune
     from .mechanisms import Averaged as Averaged
@@ -54,10 +56,12 @@ _NAMES = {
     "Posterior": ".inference",
     "audit": ".inference",
     "best_of": ".inference",
+    "compare": ".inference",
     "designs": ".inference",
     "fit": ".inference",
     "from_callable": ".inference",
     "load": ".inference",
+    "prior": ".inference",
     "propagate": ".inference",
     "tune": ".inference",
     "Averaged": ".mechanisms",

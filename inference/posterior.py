@@ -1,23 +1,29 @@
-"""What the data say: draws, their diagnosis, and worlds of who comes."""
+"""What the data say: draws, their diagnosis, worlds of who comes, and what the model predicts."""
 
-import importlib
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import PRNGKeyArray
 
 from ..models.world import AbstractWorld, Draws
+from . import _storage
 from ._arviz import inference_data
+from ._batches import BatchSize, batch_size_of, batches
 from ._precision import precision_scope, to_numpy
 from .diagnosis import Diagnosis, diagnose
 
-ENGINE = "h5netcdf"
-ROOMS = ("choice", "ratings")  # of `models`, where classes named in files are looked up
+if TYPE_CHECKING:
+    from .check import Check
+    from .compare import LeaveOneOut
+    from .tastes import Ratio
+
+ROOMS = ("choice", "rankings", "ratings")  # of `models`, where classes named in files are looked up
 
 
 class Posterior:
@@ -25,11 +31,14 @@ class Posterior:
 
     Attributes:
         model, data: what was fitted to what.
-        groups: `xarray` datasets by ArviZ group: posterior, sample_stats, observed_data, constant_data.
-        diagnosis: R-hat, effective sizes, divergences, and advice.
-        method: `"nuts"` or `"laplace"`.
-        mode: parameters at the posterior mode (in the sampler's coordinates), by name.
+        groups: `xarray` datasets by ArviZ group: posterior, sample_stats, observed_data, constant_data, and perhaps prior,
+            posterior_predictive and others.
+        diagnosis: R-hat, effective sizes, divergences, k-hat, contraction, and advice.
+        method: `"nuts"`, `"laplace"`, `"svi"`, ..., or `"prior"` for draws that no data moved.
+        how: one line on how the draws were made and why so.
+        mode: parameters at the posterior mode (in the sampler's coordinates), by name; empty where none was sought.
         seconds: first chunk (compilation included) and the rest.
+        dropped: sites that a file with `draws="globals"` left out.
     """
 
     def __init__(self, model: Any, data: Any, groups: dict[str, xr.Dataset], diagnosis: Diagnosis, **facts: Any):
@@ -38,10 +47,24 @@ class Posterior:
         self.precision: str = facts["precision"]
         self.mode: dict[str, float] = facts["mode"]
         self.seconds: tuple[float, float] = tuple(facts["seconds"])
+        self.how: str = facts.get("how", "")
+        self.dropped: tuple[str, ...] = tuple(facts.get("dropped", ()))
 
     @classmethod
-    def of(cls, model, data, sites, centre, sampler, notes, method, precision, target, seconds) -> "Posterior":
-        """Assemble from arrays `[chains, draws, ...]` by site."""
+    def of(
+        cls, model, data, sites, centre, sampler, notes, method, precision, target, seconds, *,
+        how: str = "", k_hat: Any = None, prior: dict[str, np.ndarray] | None = None,
+        groups: Mapping[str, xr.Dataset] | None = None,
+    ) -> "Posterior":  # fmt: skip
+        """Assemble and judge.
+
+        Args:
+            model, data: what was fitted to what. `sites`: arrays `[chains, draws, ...]` by site.
+            centre: sites at the mode, or None. `sampler`: statistics `[chains, draws]`. `notes`: for the diagnosis.
+            method, precision, target, seconds, how: facts, as in the class; `target` is NUTS's acceptance probability.
+            k_hat, prior: for `diagnose`: k-hat of an approximation, and draws of the prior by parameter name.
+            groups: further ArviZ groups to keep.
+        """
         coords, dims = model.coords(data), model.dims()
 
         def dataset(arrays: dict[str, np.ndarray]) -> xr.Dataset:
@@ -53,15 +76,19 @@ class Posterior:
             labels = {name: values for name, values in coords.items() if name in used}
             return xr.Dataset(named, coords=labels)
 
-        groups = {
+        found = {
             "posterior": dataset(sites),
             "sample_stats": dataset(sampler),
             "observed_data": xr.Dataset(data.observed()),
             "constant_data": xr.Dataset(data.constant()),
+            **(groups or {}),
         }
-        diagnosis = diagnose(model.scalars(sites, data), sampler, method, target, notes)
-        mode = {name: float(x) for name, x in model.scalars(centre, data).items()}
-        return cls(model, data, groups, diagnosis, method=method, precision=precision, mode=mode, seconds=seconds)
+        diagnosis = diagnose(
+            model.scalars(sites, data), sampler, method, target, notes, k_hat=k_hat, prior=prior
+        )  # fmt: skip
+        mode = {} if centre is None else {name: float(x) for name, x in model.scalars(centre, data).items()}
+        facts = {"method": method, "precision": precision, "mode": mode, "seconds": seconds, "how": how}
+        return cls(model, data, found, diagnosis, **facts)
 
     @property
     def sites(self) -> dict[str, np.ndarray]:
@@ -72,12 +99,13 @@ class Posterior:
     @property
     def scalars(self) -> dict[str, np.ndarray]:
         """All draws of the numbers the diagnosis judges, `[chains * draws]`, by name."""
-        return self.model.scalars(self.sites, self.data)
+        with self.whole():
+            return self.model.scalars(self.sites, self.data)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters, in order."""
-        return tuple(self.scalars)
+        return tuple(str(name) for name in self.diagnosis.table.index) if self.dropped else tuple(self.scalars)
 
     @property
     def coefficient(self) -> np.ndarray:
@@ -87,12 +115,15 @@ class Posterior:
     @property
     def mean(self) -> dict[str, float]:
         """Posterior means by name."""
-        return {name: float(x.mean()) for name, x in self.scalars.items()}
+        return self._column("mean") if self.dropped else {name: float(x.mean()) for name, x in self.scalars.items()}
 
     @property
     def sd(self) -> dict[str, float]:
         """Posterior standard deviations by name."""
-        return {name: float(x.std()) for name, x in self.scalars.items()}
+        return self._column("sd") if self.dropped else {name: float(x.std()) for name, x in self.scalars.items()}
+
+    def _column(self, name: str) -> dict[str, float]:
+        return {str(row): float(x) for row, x in self.diagnosis.table[name].to_dict().items()}
 
     def thinned(self, draws: int | None) -> dict[str, np.ndarray]:
         """`sites` of so many draws, evenly spaced; None takes all."""
@@ -100,6 +131,25 @@ class Posterior:
         total = len(next(iter(sites.values())))
         keep = np.linspace(0, total - 1, total if draws is None else min(draws, total)).round().astype(int)
         return {name: x[keep] for name, x in sites.items()}
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it, asking for a site that was not saved is refused with the cure."""
+        try:
+            yield
+        except KeyError as missing:
+            if missing.args[:1] and missing.args[0] in self.dropped:
+                raise ValueError(
+                    f"This posterior was saved with `draws='globals'`, without `{missing.args[0]}`, which has an entry for "
+                    "each person: save with `draws='all'`, or fit again."
+                ) from missing
+            raise
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Within it JAX computes in this posterior's precision, and NumPyro may promote ranks."""
+        with self.whole(), precision_scope(self.precision), jax.numpy_rank_promotion("allow"):  # pyright: ignore[reportArgumentType]
+            yield
 
     def world(self, *, draws: int | None = 200, **where: Any) -> Draws:
         """Who comes, one world a draw; what else to say is the model's to ask.
@@ -113,7 +163,7 @@ class Posterior:
         Raises:
             ValueError: the model refuses what was said.
         """
-        with precision_scope(self.precision), jax.numpy_rank_promotion("allow"):  # pyright: ignore[reportArgumentType]
+        with self.computing():
             world: AbstractWorld = self.model.worlds(self.thinned(draws), self.data, **where)
         if not isinstance(world, Draws):
             raise TypeError("the model's world has no axis of draws")
@@ -132,26 +182,79 @@ class Posterior:
             raise ValueError(
                 f"`{type(self.model).__name__}` has no law of cardinal values: fit a model of `fairhand.models.ratings`."
             )
-        return self.model.laws(self.thinned(draws), self.data)
+        with self.whole():
+            return self.model.laws(self.thinned(draws), self.data)
 
-    def log_likelihood(self, batch_size: int = 200) -> np.ndarray:
+    def log_likelihood(self, batch_size: BatchSize = "auto") -> np.ndarray:
         """Log-probability of each observation in each draw, `[chains, draws, observations]`, in bounded memory."""
         sites, sizes = self.sites, self.groups["posterior"].sizes
-        with precision_scope(self.precision), jax.numpy_rank_promotion("allow"):  # pyright: ignore[reportArgumentType]
-            parts = [
-                np.asarray(self.model.log_densities({k: x[i : i + batch_size] for k, x in sites.items()}, self.data))
-                for i in range(0, sizes["chain"] * sizes["draw"], batch_size)
-            ]
+        total = sizes["chain"] * sizes["draw"]
+        parts = []
+        with self.computing():
+            for rows, some in batches(sites, batch_size_of(batch_size, self.data, sites, total)):
+                parts.append(np.asarray(self.model.log_densities(some, self.data))[: rows.stop - rows.start])
         each = np.concatenate(parts)
         return each.reshape(sizes["chain"], sizes["draw"], *each.shape[1:])
 
-    def inference_data(self, log_likelihood: bool = False, derived: Mapping[str, Any] | None = None) -> Any:
+    def predictive(
+        self, *, key: PRNGKeyArray | None = None, draws: int | None = None, batch_size: BatchSize = "auto"
+    ) -> xr.Dataset:
+        """Data that might have been seen instead, one set a draw; see `inference.predictive`."""
+        from .predictive import predictive
+
+        return predictive(self, key=key, draws=draws, batch_size=batch_size)
+
+    def check(self, statistics: Mapping[str, Callable[..., Any]] | None = None, **options: Any) -> "Check":
+        """Could the model have given such data? Statistics of the data beside those it predicts; see `inference.check`."""
+        from .check import check
+
+        return check(self, statistics, **options)
+
+    def loo(self, by: str = "observation") -> "LeaveOneOut":
+        """How well each observation, or each person, is predicted from the others; see `inference.compare`."""
+        from .compare import leave_one_out
+
+        return leave_one_out(self, by)
+
+    def people(self, level: float = 0.9) -> xr.Dataset:
+        """What each person wants, by name: mean, sd and interval of their own parameters; see `inference.tastes`."""
+        from .tastes import people
+
+        return people(self, level)
+
+    def ratio(self, numerator: str, denominator: str, level: float = 0.9) -> "Ratio":
+        """How much of one attribute is given up for another, with an interval; see `inference.tastes`."""
+        from .tastes import ratio
+
+        return ratio(self, numerator, denominator, level)
+
+    def predict(self, data: Any = None, **options: Any) -> xr.Dataset:
+        """Chances of each alternative, also where attributes are changed; see `inference.counterfactual`."""
+        from .counterfactual import predict
+
+        return predict(self, data, **options)
+
+    def elasticities(self, attribute: str, **options: Any) -> xr.Dataset:
+        """By how many per cent shares change with one per cent of an attribute; see `inference.counterfactual`."""
+        from .counterfactual import elasticities
+
+        return elasticities(self, attribute, **options)
+
+    def inference_data(
+        self,
+        log_likelihood: bool = False,
+        derived: Mapping[str, Any] | None = None,
+        predictive: bool = False,
+        prior: "Posterior | None" = None,
+    ) -> Any:
         """For ArviZ: `InferenceData`, or a `DataTree` under ArviZ 1.
 
         Args:
             log_likelihood: add the log-probability of each observation.
             derived: functions of the parameters by name, `[chains * draws, ...]` in the order of `law(draws=None)`;
                 they join the posterior, so that ArviZ summarises and judges them as it does the parameters.
+            predictive: add `posterior_predictive`, one set of data a draw, and `prior_predictive` where there is a prior.
+            prior: what `fairhand.prior` gave; it becomes the group `prior`.
 
         Raises:
             ValueError: a derived variable has not one entry for each draw, or the name of a parameter.
@@ -162,6 +265,14 @@ class Posterior:
             groups["log_likelihood"] = xr.Dataset({name: (("chain", "draw", dimension), self.log_likelihood())})
         if derived is not None:
             groups["posterior"] = groups["posterior"].assign(self._by_chain(derived))
+        if predictive:
+            groups["posterior_predictive"] = self.predictive()
+        if prior is not None:
+            groups["prior"] = prior.groups["posterior"]
+            if predictive:
+                groups["prior_predictive"] = prior.predictive()
+        if self.method == "prior":
+            groups = {name.replace("posterior", "prior"): g for name, g in groups.items() if name != "sample_stats"}
         return inference_data(groups)
 
     def _by_chain(self, derived: Mapping[str, Any]) -> dict[str, tuple[list[str], np.ndarray]]:
@@ -179,23 +290,24 @@ class Posterior:
             named[name] = (axes, x.reshape(sizes["chain"], sizes["draw"], *x.shape[1:]))
         return named
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write one NetCDF file: groups for ArviZ, and model, data and diagnosis as JSON in its attributes. No pickle."""
-        path = Path(path)
-        facts = {
-            "model": self.model.to_spec(),
-            "method": self.method,
-            "precision": self.precision,
-            "mode": self.mode,
-            "seconds": self.seconds,
-            "notes": self.diagnosis.notes,
-            **self.data.facts(),
-        }
-        partial = path.with_suffix(".partial")
-        xr.Dataset(attrs={"fairhand": json.dumps(facts)}).to_netcdf(partial, mode="w", engine=ENGINE)
-        for name, group in self.groups.items():
-            group.to_netcdf(partial, mode="a", group=name, engine=ENGINE, invalid_netcdf=False)
-        os.replace(partial, path)
+    def summary(self) -> dict[str, Any]:
+        """Everything but the draws, as JSON can hold it: model, origin of the data, diagnosis, correlations."""
+        return _storage.summary(self)
+
+    def save(self, path: str | os.PathLike, draws: _storage.Keep = "all") -> None:
+        """Write one NetCDF file: groups for ArviZ, and model, data and diagnosis as JSON in its attributes. No pickle.
+
+        Args:
+            path: where to. A name that ends in `.json` gets the `summary`, without draws.
+            draws: `"all"`, or `"globals"`, which leaves out what has an entry for each person and keeps the file small.
+
+        Raises:
+            ValueError: `draws` is unknown, or nothing would be left.
+        """
+        if Path(path).suffix == ".json":
+            _storage.write_summary(self, Path(path))
+        else:
+            _storage.write(self, Path(path), draws)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Posterior":
@@ -204,39 +316,21 @@ class Posterior:
         Raises:
             ValueError: the file is not a posterior of this library.
         """
-        if not Path(path).exists():
-            raise ValueError(f"`path` {path} does not exist.")
-        with xr.open_dataset(path, engine=ENGINE) as head:
-            if "fairhand" not in head.attrs:
-                raise ValueError(f"`path` {path} is not a posterior saved by fairhand.")
-            facts = json.loads(head.attrs["fairhand"])
-        groups = {}
-        for name in ("posterior", "sample_stats", "observed_data", "constant_data"):
-            with xr.open_dataset(path, group=name, engine=ENGINE) as group:
-                groups[name] = group.load()
-        kind = _model_named(facts["model"]["model"])
-        model = kind.from_spec(facts["model"])
-        plain = lambda name: {str(k): x.values for k, x in groups[name].data_vars.items()}
-        data = kind.data_type.from_saved(plain("observed_data"), plain("constant_data"), facts)
-        values = model.scalars(plain("posterior"), data)
-        diagnosis = diagnose(values, plain("sample_stats"), facts["method"], 0.8, tuple(facts["notes"]))
-        return cls(model, data, groups, diagnosis, **{k: facts[k] for k in ("method", "precision", "mode", "seconds")})
+        return cls(**_storage.read(Path(path), ROOMS))
 
     def __repr__(self) -> str:
         sizes = self.groups["posterior"].sizes
-        head = f"Posterior of {type(self.model).__name__} by {self.method}, {sizes['chain'] * sizes['draw']} draws"
-        return f"{head}\n{self.diagnosis}"
+        name, what = type(self.model).__name__, "Prior" if self.method == "prior" else "Posterior"
+        by = "" if self.method == "prior" else f" by {self.method}"
+        lines = [f"{what} of {name}{by}, {sizes['chain'] * sizes['draw']} draws"]
+        lines += [self.how] if self.how else []
+        if sum(self.seconds):
+            lines.append(f"First chunk with compilation {self.seconds[0]:.1f} s, the rest {self.seconds[1]:.1f} s.")
+        if self.dropped:
+            lines.append(f"Saved with draws='globals': without {', '.join(f'`{n}`' for n in self.dropped)}.")
+        return "\n".join([*lines, str(self.diagnosis)])
 
 
 def load(path: str | os.PathLike) -> Posterior:
     """Open a posterior that `Posterior.save` wrote."""
     return Posterior.load(path)
-
-
-def _model_named(name: str) -> Any:
-    """The class of a model, looked up in the rooms of `models` only: a file may not name anything else."""
-    for room in ROOMS:
-        found = getattr(importlib.import_module(f"..models.{room}", __package__), name, None)
-        if found is not None and hasattr(found, "from_spec"):
-            return found
-    raise ValueError(f"the file holds a posterior of `{name}`, which this version of fairhand does not have.")

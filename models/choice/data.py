@@ -186,8 +186,8 @@ class ChoiceData:
         count = np.bincount(self.chosen, self.weight, len(self.alternatives))
         return dict(zip(self.alternatives, (count / count.sum()).tolist(), strict=True))
 
-    def column(self, name: str) -> Float[np.ndarray, "situations alternatives"]:
-        """One attribute; refuses a name that is not there."""
+    def column(self, name: str) -> Float[Any, "situations alternatives"]:
+        """One attribute, NumPy's or traced as `attributes` are; refuses a name that is not there."""
         require(
             name in self.columns,
             f"{self.source} has no attribute `{name}`: name it in `attributes` when reading; there are "

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
 from ._bayes import observe, sample_coefficient
@@ -150,9 +151,13 @@ class ConditionalLogit(eqx.Module):
         """Place of the numeraire among the coefficients."""
         return None if self.numeraire is None else self.attributes.index(self.numeraire)
 
-    def design(self, data: ChoiceData) -> Float[np.ndarray, "situations alternatives coefficients"]:
-        """What each coefficient multiplies, in the units of the data; 0 where an alternative is not available."""
+    def design(self, data: ChoiceData) -> Float[Any, "situations alternatives coefficients"]:
+        """What each coefficient multiplies, in the units of the data; 0 where an alternative is not available.
+
+        NumPy in, NumPy out; attributes that are traced give traced columns, which is how elasticities are found.
+        """
         self.names(data.alternatives)
+        xp = np if isinstance(data.attributes, np.ndarray) else jnp
         options = data.alternatives
         base = self._base(options)
         only = dict(zip(options, np.eye(len(options)), strict=True))
@@ -161,11 +166,11 @@ class ConditionalLogit(eqx.Module):
             *(data.column(person) * only[a] for person, to in self.interactions for a in to),
             *(np.broadcast_to(only[a], data.available.shape) for a in options if self.constants and a != base),
         ]
-        return np.where(data.available[..., None], np.stack(columns, -1), 0.0)
+        return xp.where(data.available[..., None], xp.stack(columns, -1), 0.0)
 
     def arguments(self, data: ChoiceData) -> tuple[np.ndarray, ...]:
         """What `numpyro_model` takes: design, available, chosen, weight, and the columns' scale."""
-        design = self.design(data)
+        design = np.asarray(self.design(data))
         scale = np.asarray(column_scale(design, data.available))
         return design, data.available, data.chosen, data.weight, scale
 
@@ -192,6 +197,14 @@ class ConditionalLogit(eqx.Module):
         scale = column_scale(design, available) if scale is None else scale
         coefficient = sample_coefficient(jnp.asarray(scale), self.prior_scale, self.numeraire_index)
         observe(log_probability(coefficient, design, available), available, chosen, weight)
+
+    def simulate(
+        self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray
+    ) -> tuple[Any, ...]:
+        """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
+        design, available, _, weight, scale = arguments
+        logits = log_probability(sites["coefficient"], design, available)
+        return design, available, jax.random.categorical(key, logits, -1), weight, scale
 
     def start(self, data: ChoiceData) -> dict[str, np.ndarray]:
         """Where a search may begin: zeros in the unconstrained space, for each site that is sampled."""
@@ -251,6 +264,19 @@ class ConditionalLogit(eqx.Module):
     ) -> Float[Array, "*draws situations alternatives"]:
         """Chance of each alternative in each situation, 0 where not available; as estimated, that is uncorrected."""
         return jnp.exp(log_probability(coefficient, self.design(data), data.available))
+
+    def choice_probabilities(
+        self, sites: Mapping[str, Any], data: ChoiceData, changed: ChoiceData | None = None
+    ) -> Float[Array, "draws situations alternatives"]:
+        """`probabilities` of the posterior's sites, for the fitted `data` or for the same people in `changed` ones."""
+        return self.probabilities(sites["coefficient"], data if changed is None else changed)
+
+    def replicate(
+        self, sites: Mapping[str, Any], data: ChoiceData, *, key: PRNGKeyArray
+    ) -> Int[Array, "draws situations"]:
+        """Choices that might have been made instead, one set a draw; in a choice-based sample, of such a sample."""
+        logits = log_probability(sites["coefficient"], self.design(data), data.available)
+        return jax.random.categorical(key, logits, -1)
 
     def correct(
         self, coefficient: Float[Array | np.ndarray, "*draws coefficients"], data: ChoiceData
