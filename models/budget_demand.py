@@ -49,8 +49,8 @@ def budget_logit(utility: Any, bundles: Any, price: Any, eps: Any, law: Any = No
     .. math::
         P(y) = \int 1\{p \cdot y \le b\}\, \frac{e^{v(y)}}{\sum_{y' : p \cdot y' \le b} e^{v(y')}}\, dG(b)
 
-    The sum over costs is exact, in :math:`O(B \log B)`; nothing is discretised. Differentiable in `utility`, `price`,
-    `eps` and the leaves of the law (where two costs tie, from one side). `jit` and `vmap` it freely.
+    The sum over costs is exact, in :math:`O(B \log B)` for the sort; nothing is discretised. Differentiable in `utility`,
+    `price`, `eps` and the leaves of the law (where two costs tie, from one side). `jit` and `vmap` it freely.
 
     Args:
         utility: `[..., B]`, v, in units of the standard Gumbel error; −inf is infeasible.
@@ -91,6 +91,7 @@ def budget_logit(utility: Any, bundles: Any, price: Any, eps: Any, law: Any = No
     return chances(worth, cost, affordable(cost, eps, law))
 
 
+@jax.jit
 def chances(
     worth: Float[Array, "*batch options"], cost: Float[Array, "*batch options"], afford: Float[Array, "*batch options"]
 ) -> Float[Array, "*batch options"]:
@@ -100,15 +101,33 @@ def chances(
     v = along(jnp.where(jnp.isneginf(worth), NOTHING, worth))
     s = along(afford)
     mass = s - jnp.concatenate([s[..., 1:], jnp.zeros_like(s[..., :1])], -1)
-    total = jax.lax.cumlogsumexp(v, axis=v.ndim - 1)
+    total = running_log_sum(v)
     step = jnp.concatenate([jnp.exp(total[..., :-1] - total[..., 1:]), jnp.zeros_like(total[..., :1])], -1)
 
-    def then(later, earlier):
-        return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
+    def back(dearer, here):
+        weight = here[0] + here[1] * dearer
+        return weight, weight
 
-    _, weight = jax.lax.associative_scan(then, (step, mass), reverse=True, axis=v.ndim - 1)
+    first = lambda x: jnp.moveaxis(x, -1, 0)
+    _, weight = jax.lax.scan(back, jnp.zeros_like(v[..., 0]), (first(mass), first(step)), reverse=True)
+    weight = jnp.moveaxis(weight, 0, -1)
     found = jnp.where(v > NOTHING / 2, jnp.exp(v - total) * weight, 0.0)
     return jnp.take_along_axis(found, jnp.argsort(order, -1), -1)
+
+
+def running_log_sum(x: Float[Array, "*batch options"], reverse: bool = False) -> Float[Array, "*batch options"]:
+    """Log of the running sum of exponentials, from the first option on, or from the last one back.
+
+    One scan: it compiles several times faster than JAX's cumulative operators, and from thirty options on it runs faster.
+    """
+
+    def add(sofar, here):
+        both = jnp.logaddexp(sofar, here)
+        return both, both
+
+    start = jnp.full(x.shape[:-1], NOTHING, x.dtype)
+    _, found = jax.lax.scan(add, start, jnp.moveaxis(x, -1, 0), reverse=reverse)
+    return jnp.moveaxis(found, 0, -1)
 
 
 def _check_numbers(utility: Any, price: Any, eps: Any, law: Any) -> None:

@@ -1,5 +1,6 @@
 """A law of budgets as plain hashable values, so that models which name one can be compared, kept and compiled once."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def plain(law: Any) -> Plain | None:
         return law
     if not isinstance(law, laws.AbstractLaw):
         raise ValueError(f"`law` must be a law of `fairhand.models`, or None for the uniform law; got {law!r}.")
-    fields = list(law.__dataclass_fields__)
+    fields = [f.name for f in dataclasses.fields(law)]
     return type(law).__name__, tuple((name, _number(name, getattr(law, name))) for name in fields)
 
 

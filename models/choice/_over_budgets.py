@@ -1,11 +1,11 @@
 """The logit of a choice under a budget, in logarithms: for likelihoods, where prices and the budget's law are data."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..budget_demand import NOTHING
+from .._compiled import compiled
+from ..budget_demand import NOTHING, running_log_sum
 
 
 def budget_steps(
@@ -31,9 +31,10 @@ def by_cost(
     """Worth from the cheapest alternative to the dearest, and the log of the running sum of its exponentials."""
     v = jnp.where(jnp.broadcast_to(jnp.asarray(available), worth.shape), worth, NOTHING)
     v = jnp.take_along_axis(v, jnp.broadcast_to(jnp.asarray(order), v.shape), -1)
-    return v, jax.lax.cumlogsumexp(v, axis=v.ndim - 1)
+    return v, running_log_sum(v)
 
 
+@compiled
 def log_probability_over_budgets(
     worth: Float[Array, "*draws situations alternatives"],
     available: Bool[Array | np.ndarray, "situations alternatives"],
@@ -48,7 +49,7 @@ def log_probability_over_budgets(
     mass = jnp.broadcast_to(jnp.asarray(log_mass, v.dtype), v.shape)
     open_ = (mass > NOTHING / 2) & (total > NOTHING / 2)
     share = jnp.where(open_, mass - jnp.where(open_, total, 0.0), NOTHING)
-    weight = jax.lax.cumlogsumexp(share, axis=v.ndim - 1, reverse=True)
+    weight = running_log_sum(share, reverse=True)
     can = (v > NOTHING / 2) & (weight > NOTHING / 2)
     found = jnp.where(can, jnp.where(can, v, 0.0) + jnp.where(can, weight, 0.0), NOTHING)
     back = jnp.argsort(jnp.asarray(order), -1)

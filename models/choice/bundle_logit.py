@@ -1,5 +1,6 @@
 """A logit of bundles: what goods are worth, what pairs are worth together, and which of it can be told."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -221,7 +222,7 @@ class BundleLogit(eqx.Module):
 
     def to_spec(self) -> dict[str, Any]:
         """The model as plain values that JSON can hold; `from_spec` reads it."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {"model": "BundleLogit", **{k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}}
 
     @classmethod
