@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .inference import Posterior as Posterior
     from .inference import audit as audit
     from .inference import best_of as best_of
+    from .inference import calibrate as calibrate
     from .inference import compare as compare
     from .inference import designs as designs
     from .inference import fit as fit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .inference import load as load
     from .inference import prior as prior
     from .inference import propagate as propagate
+    from .inference import recover as recover
     from .inference import tune as tune
     from .mechanisms import Averaged as Averaged
     from .mechanisms import Built as Built
@@ -56,6 +58,7 @@ _NAMES = {
     "Posterior": ".inference",
     "audit": ".inference",
     "best_of": ".inference",
+    "calibrate": ".inference",
     "compare": ".inference",
     "designs": ".inference",
     "fit": ".inference",
@@ -63,6 +66,7 @@ _NAMES = {
     "load": ".inference",
     "prior": ".inference",
     "propagate": ".inference",
+    "recover": ".inference",
     "tune": ".inference",
     "Averaged": ".mechanisms",
     "Built": ".mechanisms",

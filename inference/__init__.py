@@ -5,6 +5,8 @@ from .audit import Finding as Finding
 from .audit import audit as audit
 from .best_of import Best as Best
 from .best_of import best_of as best_of
+from .calibrate import Calibration as Calibration
+from .calibrate import calibrate as calibrate
 from .check import Check as Check
 from .check import check as check
 from .compare import LeaveOneOut as LeaveOneOut
@@ -21,6 +23,8 @@ from .posterior import Posterior as Posterior
 from .posterior import load as load
 from .prior import prior as prior
 from .propagate import propagate as propagate
+from .recover import Recovery as Recovery
+from .recover import recover as recover
 from .tastes import Ratio as Ratio
 from .tune import tune as tune
 from .tuned import Judged as Judged

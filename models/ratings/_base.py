@@ -121,6 +121,23 @@ def drawn(own: AbstractLaw, items: int, key: PRNGKeyArray) -> Float[Array, "draw
     return jax.vmap(quantiles)(own, u)
 
 
+def uniform(key: PRNGKeyArray, like: Any) -> Float[Array, " ratings"]:
+    """Uniform numbers in the shape of `like`, never 0."""
+    dtype = jnp.result_type(float)
+    return jax.random.uniform(key, jnp.shape(like), dtype, minval=jnp.finfo(dtype).tiny)
+
+
+def simulated(law: AbstractLaw, u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Values at the quantiles `u` of a law on [0, 1], inside compiled programs.
+
+    A value so near an end that no number tells it from the end is the number next to the end: there the density of some
+    laws is infinite.
+    """
+    x = law.quantile(u)
+    info = jnp.finfo(x.dtype)
+    return jnp.clip(x, info.tiny, 1 - info.epsneg)
+
+
 def check_data(model: AbstractRatingModel, data: Any, *, exact: bool) -> tuple[str, ...]:
     """Refuse data that say nothing of the model; note what no data can say.
 

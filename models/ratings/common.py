@@ -12,7 +12,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, log_densities, own_laws
+from ._base import (
+    AbstractRatingModel,
+    Sites,
+    check_data,
+    drawn,
+    fields_of,
+    log_densities,
+    own_laws,
+    simulated,
+    uniform,
+)
 from ._density import log_density
 from .data import RatingData
 from .families import as_priors, check_priors, family_of
@@ -80,6 +90,11 @@ class CommonLaw(AbstractRatingModel):
         """Sites: the family's parameters; the log density of the values enters as the factor `rating`."""
         law = family_of(self.family).law(sample_parameters(self.family, self.prior))
         numpyro.factor("rating", log_density(law, values).sum())
+
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with values drawn anew, for one draw of the sites; for use inside compiled programs."""
+        (values,) = arguments
+        return (simulated(family_of(self.family).law(sites), uniform(key, values)),)
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """The parameters."""

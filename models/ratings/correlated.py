@@ -17,7 +17,7 @@ from .._compiled import compiled
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
-from ._base import AbstractRatingModel, Sites, check_data, fields_of
+from ._base import AbstractRatingModel, Sites, check_data, fields_of, simulated
 from ._copula import given_stated, log_copula, scores
 from ._density import log_density
 from .common import sample_parameters
@@ -109,6 +109,14 @@ class CorrelatedLaws(AbstractRatingModel):
         factor = jnp.asarray(numpyro.sample("correlation_cholesky", prior))
         correlation = jnp.asarray(numpyro.deterministic("correlation", factor @ factor.T))
         numpyro.factor("rating", self._log_density(theta, correlation, values, stated).sum())
+
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with values drawn anew, for one draw of the sites; for use inside compiled programs."""
+        values, stated = arguments
+        factor = sites["correlation_cholesky"]
+        below = ndtr(factor @ jax.random.normal(key, values.shape, factor.dtype))
+        found = jax.vmap(lambda theta, u: simulated(family_of(self.family).law(theta), u))(self._own(sites), below)
+        return jnp.where(stated, found, 0.5), stated
 
     def _scores(self, theta: Any, values: Array) -> Array:
         """Normal scores of values, each by its agent's law."""

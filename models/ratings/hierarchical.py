@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -14,7 +15,17 @@ from .._check import require
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, log_densities, own_laws
+from ._base import (
+    AbstractRatingModel,
+    Sites,
+    check_data,
+    drawn,
+    fields_of,
+    log_densities,
+    own_laws,
+    simulated,
+    uniform,
+)
 from ._density import log_density
 from .data import RatingData
 from .families import family_of
@@ -115,6 +126,13 @@ class HierarchicalLaw(AbstractRatingModel):
             theta[p.name] = numpyro.deterministic(p.name, p.constrain(mu + tau * jnp.asarray(raw)))
         law = family.law({name: jnp.asarray(x)[agent] for name, x in theta.items()})
         numpyro.factor("rating", log_density(law, values).sum())
+
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with values drawn anew, for one draw of the sites; for use inside compiled programs."""
+        values, agent, people = arguments
+        family = family_of(self.family)
+        law = family.law({p.name: jnp.asarray(sites[p.name])[agent] for p in family.parameters})
+        return jax.vmap(simulated)(law, uniform(key, values)), agent, people
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """Centre and spread of each parameter, and the parameter of each agent."""

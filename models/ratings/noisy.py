@@ -16,7 +16,7 @@ from .._compiled import compiled
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, own_laws
+from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, own_laws, simulated, uniform
 from ._noise import draw_points, draw_steps, log_points, log_steps, report
 from .common import sample_parameters
 from .data import RatingData
@@ -132,6 +132,16 @@ class NoisyRatings(AbstractRatingModel):
         if np.shape(cuts)[0]:
             return log_steps(law, jnp.asarray(cuts), sd)[jnp.asarray(ratings)]
         return log_points(law, jnp.asarray(ratings), sd)
+
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with ratings drawn anew, for one draw of the sites; for use inside compiled programs."""
+        ratings, cuts, width = arguments
+        value, error = jax.random.split(key)
+        x = simulated(family_of(self.family).law(sites), uniform(value, ratings))
+        found = report(
+            jnp.asarray(cuts, x.dtype), self._sd(sites, width), x, jax.random.normal(error, x.shape, x.dtype)
+        )
+        return found, cuts, width
 
     def scalars(self, sites: Sites, data: RatingData) -> dict[str, Any]:
         """The parameters, and the error where it is learned."""

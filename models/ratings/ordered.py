@@ -163,6 +163,14 @@ class OrderedRatings(AbstractHierarchy):
     def people(self, *args: Any) -> int:
         return args[0].shape[0]
 
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with ratings drawn anew, for one draw of the sites; for use inside compiled programs."""
+        _, item, rated, design, units, steps = arguments
+        taste, cut = sites["taste"], sites["cut"]
+        u = sites["worth"][item] + (taste[:, None, :] * jnp.asarray(design, taste.dtype)[item]).sum(-1)
+        step = jnp.searchsorted(cut, u + jax.random.logistic(key, u.shape, u.dtype))
+        return jnp.where(rated, step, 0), item, rated, design, units, steps
+
     def start(self, data: RatingData) -> dict[str, np.ndarray]:
         """Of what all share: no worth, cuts by the shares of the steps, spreads of 1; in the unconstrained space."""
         counts = np.bincount(_require(data).step, minlength=len(data.steps)) + 0.5
