@@ -33,6 +33,7 @@ class Looped:
         interrupted: stopped by Ctrl-C.
         first_seconds: the first chunk of this process, compilation included.
         rest_seconds: the others.
+        stopped: why `until` ended it before all was done; empty if it did not.
     """
 
     state: Any
@@ -42,11 +43,12 @@ class Looped:
     interrupted: bool
     first_seconds: float
     rest_seconds: float
+    stopped: str = ""
 
     @property
     def status(self) -> str:
         """Empty when all is done; else a sentence."""
-        if self.done >= self.total:
+        if self.done >= self.total or self.stopped:
             return ""
         return f"Interrupted after {self.done} of {self.total}: what is done is returned; resume to finish."
 
@@ -78,6 +80,7 @@ def loop(
     resume: bool = False,
     fingerprint: Any = None,
     every_seconds: float = 5.0,
+    until: Callable[[Output], str] | None = None,
 ) -> Looped:
     """Run `advance(state, start) -> (state, output)` until `total` units are done, `chunk` at a time.
 
@@ -92,6 +95,7 @@ def loop(
         resume: continue from `checkpoint` if it is there.
         fingerprint: anything JSON-able that must agree between the run that wrote the checkpoint and this one.
         every_seconds: at most one checkpoint in this time, and one at the end.
+        until: looks at all output so far, between chunks; a sentence ends the loop, `""` lets it go on.
 
     Raises:
         ValueError: the checkpoint belongs to another computation.
@@ -104,16 +108,19 @@ def loop(
     began = saved = time.perf_counter()
     first = None
     interrupted = False
+    ended = lambda: until(_joined(pieces)) if until is not None and pieces else ""
+    stopped = ended()
     with _bar(label, total, done, progress) as bar:
         try:
-            while done < total:
+            while done < total and not stopped:
                 state, output = jax.block_until_ready(advance(state, done))
                 pieces.append({name: np.asarray(x) for name, x in output.items()})
                 done += chunk
                 now = time.perf_counter()
                 first = now - began if first is None else first
                 bar(min(done, total))
-                if checkpoint is not None and (now - saved > every_seconds or done >= total):
+                stopped = ended()
+                if checkpoint is not None and (now - saved > every_seconds or done >= total or stopped):
                     _save(Path(checkpoint), state, pieces, done, mark)
                     saved = now
         except KeyboardInterrupt:
@@ -123,7 +130,7 @@ def loop(
     output = {name: x[:total] for name, x in _joined(pieces).items()}
     spent = time.perf_counter() - began
     first = spent if first is None else first
-    return Looped(state, output, min(done, total), total, interrupted, first, spent - first)
+    return Looped(state, output, min(done, total), total, interrupted, first, spent - first, stopped)
 
 
 class _Quiet:
