@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .inference import prior as prior
     from .inference import propagate as propagate
     from .inference import recover as recover
+    from .inference import stress as stress
     from .inference import tune as tune
     from .mechanisms import Averaged as Averaged
     from .mechanisms import Built as Built
@@ -67,6 +68,7 @@ _NAMES = {
     "prior": ".inference",
     "propagate": ".inference",
     "recover": ".inference",
+    "stress": ".inference",
     "tune": ".inference",
     "Averaged": ".mechanisms",
     "Built": ".mechanisms",

@@ -25,6 +25,8 @@ from .prior import prior as prior
 from .propagate import propagate as propagate
 from .recover import Recovery as Recovery
 from .recover import recover as recover
+from .stress import Stress as Stress
+from .stress import stress as stress
 from .tastes import Ratio as Ratio
 from .tune import tune as tune
 from .tuned import Judged as Judged

@@ -17,6 +17,12 @@ def read_orders(
     orders, menu = list(orders), list(menu)
     source, labels = more.get("source", "orders"), more.get("labels")
     labels = range(len(orders)) if labels is None else labels
+    for field in ("labels", "assigned", "feasible"):
+        given = more.get(field)
+        require(
+            given is None or len(given) == len(orders),
+            f"{source}: `{field}` must have one entry for each of the {len(orders)} rankings; got {len(given) if given is not None else 0}.",
+        )
     require(len(orders) > 0, f"{source} is empty: give at least one ranking.")
     require(len(menu) > 0, "`menu` is empty: name the items that people were shown.")
     common = isinstance(menu[0], str)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ._ties import log_before
 
@@ -53,6 +53,14 @@ def stages(levels: Int[np.ndarray, "rankings items"]) -> Stages:
     return Stages(
         np.where(there, item, 0).T, there.T, alone.T, tied.reshape(len(row), most), (place + size) * rankings + row
     )
+
+
+def drawn_order(
+    worth: Float[Array, "places rankings"], there: Flags, *, key: PRNGKeyArray
+) -> Int[Array, "places rankings"]:
+    """Places in an order drawn by worth plus standard Gumbel errors, the best first; those where nothing is come last."""
+    total = worth + jax.random.gumbel(key, worth.shape, worth.dtype)
+    return jnp.argsort(-jnp.where(jnp.asarray(there), total, -jnp.inf), 0)
 
 
 def log_remaining(worth: Float[Array, "places rankings"], there: Flags) -> Float[Array, "places rankings"]:

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from .._check import require
 from ._checks import check, digest
 from ._long import read_long
 from ._orders import read_orders
 from ._preflib import read_preflib
-
-_LATER: Any = None  # filled in by `__post_init__`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,19 +51,19 @@ class RankingData:
         (2, [[0, 1], [2, -1]], [[0, 1, -1], [-1, -1, 0]])
     """
 
-    order: Int[np.ndarray, "rankings places"]
-    items: tuple[str, ...]
-    menu: Bool[np.ndarray, "rankings items"]
+    order: Any  # lists too, here and below; arrays once it is built
+    items: Any
+    menu: Any
     unranked: str | None = None
-    level: Int[np.ndarray, "rankings places"] = _LATER
-    attributes: Any = _LATER  # an array once it is built
-    columns: tuple[str, ...] = ()
-    person: Int[np.ndarray, " rankings"] = _LATER
-    weight: Float[np.ndarray, " rankings"] = _LATER
-    assigned: Int[np.ndarray, " rankings"] | None = None
-    feasible: Bool[np.ndarray, "rankings items"] | None = None
-    labels: np.ndarray = _LATER
-    people: np.ndarray = _LATER
+    level: Any = None
+    attributes: Any = None
+    columns: Any = ()
+    person: Any = None
+    weight: Any = None
+    assigned: Any = None
+    feasible: Any = None
+    labels: Any = None
+    people: Any = None
     source: str = "arrays"
     sha256: str = ""
 

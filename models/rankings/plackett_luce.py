@@ -1,5 +1,6 @@
 """Plackett–Luce: one worth an item, and rankings as choices from what is left."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions import constraints
 
 from .._check import require
@@ -19,7 +20,7 @@ from ..world import AbstractWorld
 from ._base import as_scale, check_data, check_scale, fields_of, named
 from ._build import build_world
 from ._compare import compare
-from ._stages import Stages, log_probability, stages
+from ._stages import Stages, drawn_order, log_probability, stages
 from .data import RankingData
 from .reports import UNSAID, AbstractReports, as_reports
 
@@ -83,9 +84,10 @@ class PlackettLuce(eqx.Module):
         found, items = compare(levels), np.asarray(data.items)
         groups = [items[found.together == c] for c in range(found.together.max() + 1)]
         if len(groups) > 1:
+            groups = sorted(groups, key=len)  # stable: of equal ones the first named comes first
             raise ValueError(
-                f"{data.source} does not identify the model: items {named(min(groups, key=len))} are never compared with "
-                f"{named(max(groups, key=len))}, so no ranking tells their difference: drop them, or fit each group alone."
+                f"{data.source} does not identify the model: items {named(groups[0])} are never compared with "
+                f"{named(groups[-1])}, so no ranking tells their difference: drop them, or fit each group alone."
             )
         if found.mutual.max() == 0:
             return notes
@@ -125,6 +127,21 @@ class PlackettLuce(eqx.Module):
         if base is not None:
             origin[base] = 1.0
         return (*stages(each), weight, origin)
+
+    def simulation_arguments(self, data: RankingData) -> tuple[Any, ...]:
+        """`arguments` with a row for each ranking given, equal ones too."""
+        data = data.expanded()
+        levels = self.reports.levels(data)
+        *_, origin = self.arguments(data)
+        return (*stages(levels), np.ones(len(levels)), origin)
+
+    def simulate(
+        self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray
+    ) -> tuple[Any, ...]:
+        """`arguments` with orders drawn anew, for one draw of the sites; how many of them are told stays as it is."""
+        item, there, *rest = arguments
+        order = drawn_order(sites["worth"][item], there, key=key)
+        return jnp.take_along_axis(jnp.asarray(item), order, 0), there, *rest
 
     def start(self, data: RankingData) -> dict[str, np.ndarray]:
         """Zeros in the unconstrained space."""
@@ -173,6 +190,10 @@ class PlackettLuce(eqx.Module):
         worth = jnp.asarray(sites["worth"])
         design = np.eye(len(data.items))[None]
         return build_world(data, self.reports, worth, worth[..., None, :], None, design, **where)
+
+    def assuming(self, reports: AbstractReports) -> "PlackettLuce":
+        """The same model under another assumption on reports."""
+        return dataclasses.replace(self, reports=reports)
 
     def to_spec(self) -> dict[str, Any]:
         """The model as plain values that JSON can hold; `from_spec` reads it."""

@@ -149,8 +149,8 @@ class Undominated(AbstractReports):
 
     To swap two listed items is dominated under the common rules, to leave out what one will not get is not.
 
-    Source: G. Haeringer and F. Klijn (2009), Lemma 4.2, "Constrained school choice", JET 144; G. Fack, J. Grenet and
-    Y. He (2019), "Beyond truth-telling", AER 109, section II.
+    Source: G. Haeringer and F. Klijn (2009), "Constrained school choice", JET 144; G. Fack, J. Grenet and
+    Y. He (2019), "Beyond truth-telling", AER 109.
 
     Example:
         >>> data = RankingData.from_orders([["b"], ["c", "a"]], menu=["a", "b", "c"], unranked="below")
@@ -174,7 +174,7 @@ class Stable(AbstractReports):
     of the menu where it is a choice.
 
     Source: G. Fack, J. Grenet and Y. He (2019), "Beyond truth-telling: preference estimation with centralized school choice
-    and college admissions", AER 109, section II.C.
+    and college admissions", AER 109.
 
     Example:
         >>> data = RankingData.from_orders(

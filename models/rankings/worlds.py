@@ -68,7 +68,7 @@ class Strangers(AbstractRankingWorld):
         >>> from fairhand.models import Menu
         >>> from fairhand.models.rankings import PlackettLuce, RankingData
         >>> data = RankingData.from_orders([["a", "b"], ["b", "a"]], menu=["a", "b"])
-        >>> world = PlackettLuce().worlds({"worth": jnp.zeros((5, 2))}, data, new=3, supply=Menu.seats([1.0, 2.0]))
+        >>> world = PlackettLuce().worlds({"worth": jnp.zeros((5, 2))}, data, new=3, supply=Menu.seats([1.0]))
         >>> world.num, world.one(0).population(jax.random.key(0)).values.shape
         (5, (3, 2))
     """
@@ -129,7 +129,7 @@ class SamePeople(AbstractRankingWorld):
         >>> from fairhand.models import Menu
         >>> from fairhand.models.rankings import PlackettLuce, RankingData
         >>> data = RankingData.from_orders([["a", "b"], ["b", "a"]], menu=["a", "b"])
-        >>> world = PlackettLuce().worlds({"worth": jnp.zeros((5, 2))}, data, same=True, supply=Menu.seats([1.0, 2.0]))
+        >>> world = PlackettLuce().worlds({"worth": jnp.zeros((5, 2))}, data, same=True, supply=Menu.seats([1.0]))
         >>> world.one(0).population(jax.random.key(0)).values.argmax(-1).tolist()
         [0, 1]
     """
