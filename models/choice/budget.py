@@ -131,6 +131,13 @@ class BudgetLogit(eqx.Module):
         worth = utility(coefficient, design)
         observe(log_probability_over_budgets(worth, available, order, log_mass), available, chosen, weight)
 
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
+        design, available, _, weight, scale, order, log_mass = arguments
+        worth = utility(sites["coefficient"], design)
+        chosen = jax.random.categorical(key, log_probability_over_budgets(worth, available, order, log_mass), -1)
+        return design, available, chosen, weight, scale, order, log_mass
+
     def start(self, data: ChoiceData) -> dict[str, np.ndarray]:
         """As `ConditionalLogit.start`."""
         return self.logit.start(data)

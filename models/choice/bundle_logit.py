@@ -141,6 +141,14 @@ class BundleLogit(eqx.Module):
         design = jnp.concatenate([jnp.asarray(x, coefficient.dtype) for x in (goods, pairs, sizes, features)], -1)
         observe(log_probability(coefficient, design, available), available, chosen, weight)
 
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
+        goods, available, _, weight, pairs, sizes, features, scale = arguments
+        coefficient = sites["coefficient"]
+        design = jnp.concatenate([jnp.asarray(x, coefficient.dtype) for x in (goods, pairs, sizes, features)], -1)
+        chosen = jax.random.categorical(key, log_probability(coefficient, design, available), -1)
+        return goods, available, chosen, weight, pairs, sizes, features, scale
+
     def start(self, data: ChoiceData) -> dict[str, np.ndarray]:
         """Zeros in the unconstrained space; complements of a quarter to shrink."""
         goods, pairs, sizes, features = (len(group) for group in self.columns(data))

@@ -18,6 +18,7 @@ from .._check import require
 from ..world import AbstractWorld
 from ._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
 from ._class_start import Classes, quick_classes
+from ._classes import by_class, by_class_and_draw, mixed, people_weights, replicated
 from ._ordered import Ordered
 from ._utility import log_probability, weighted_sum
 from .data import ChoiceData
@@ -179,6 +180,17 @@ class LatentClassLogit(eqx.Module):
         each = by_class(coefficient, share, design, available, chosen, weight, person, people_weight.shape[0])
         numpyro.factor("people", weighted_sum(jax.nn.logsumexp(each, -1), people_weight))
 
+    def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
+        design, available, _, *rest = arguments
+        _, _, person, people_weight, _ = rest
+        of, which = jax.random.split(key)
+        share = sites["share"] if self.classes > 1 else jnp.ones(1)
+        kind = jax.random.categorical(of, jnp.log(share), shape=people_weight.shape)[person]
+        logits = log_probability(sites["coefficient"], design, available)
+        own = jnp.take_along_axis(logits, kind[None, :, None], 0)[0]
+        return design, available, jax.random.categorical(which, own, -1), *rest
+
     def start(self, data: ChoiceData) -> dict[str, np.ndarray]:
         """The best of several quick EM searches, in the unconstrained space."""
         quick = _quick(self, data)
@@ -284,44 +296,27 @@ class LatentClassLogit(eqx.Module):
         beta = np.asarray(sites["coefficient"])
         return np.asarray(sites["share"]) if self.classes > 1 else np.ones((*beta.shape[:-2], 1), beta.dtype)
 
-    def _joint(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws people classes"]:
+    def _joint(self, sites: Sites, data: ChoiceData) -> Float[Array, "*draws people classes"]:
         arrays = (self.logit.design(data), data.available, data.chosen, data.weight, data.person)
-        one = lambda b, s: by_class(b, s, *arrays, len(data.people))
-        return jax.lax.map(lambda x: one(*x), (jnp.asarray(sites["coefficient"]), jnp.asarray(self._shares(sites))))
+        return by_class_and_draw(sites["coefficient"], self._shares(sites), *arrays, len(data.people))
 
-    def log_densities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws people"]:
+    def log_densities(self, sites: Sites, data: ChoiceData) -> Float[Array, "*draws people"]:
         """Log-probability of each person's choices, unweighted; what is left out for comparison is a person."""
         return jax.nn.logsumexp(self._joint(sites, data), -1)
 
-    def memberships(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws people classes"]:
+    def memberships(self, sites: Sites, data: ChoiceData) -> Float[Array, "*draws people classes"]:
         """Chance that each person is of each class, given all of their choices."""
         return jax.nn.softmax(self._joint(sites, data), -1)
 
     def choice_probabilities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations alternatives"]:
         """Chance of each alternative in each situation, for the very person who met it, given all of their choices."""
-        design = self.logit.design(data)
-
-        def one(x):
-            beta, belongs = x
-            chance = jnp.exp(log_probability(beta, design, data.available))
-            return jnp.einsum("csa,sc->sa", chance, belongs[data.person], precision=jax.lax.Precision.HIGHEST)
-
-        return jax.lax.map(one, (jnp.asarray(sites["coefficient"]), self.memberships(sites, data)))
+        arrays = (self.logit.design(data), data.available, data.person)
+        return mixed(sites["coefficient"], self.memberships(sites, data), *arrays)
 
     def replicate(self, sites: Sites, data: ChoiceData, *, key: PRNGKeyArray) -> Int[Array, "draws situations"]:
         """Choices that the same people might have made instead, one set a draw: one class a person, all along."""
-        design = self.logit.design(data)
-
-        def one(x):
-            beta, belongs, key = x
-            of, which = jax.random.split(key)
-            kind = jax.random.categorical(of, jnp.log(belongs), -1)[data.person]
-            logits = log_probability(beta, design, data.available)
-            return jax.random.categorical(which, jnp.take_along_axis(logits, kind[None, :, None], 0)[0], -1)
-
-        belongs = self.memberships(sites, data)
-        keys = jax.random.split(key, belongs.shape[0])
-        return jax.lax.map(one, (jnp.asarray(sites["coefficient"]), belongs, keys))
+        arrays = (self.logit.design(data), data.available, data.person)
+        return replicated(sites["coefficient"], self.memberships(sites, data), *arrays, key)
 
     def worlds(self, sites: Sites, data: ChoiceData, **where: Any) -> AbstractWorld:
         """Who comes, one world a draw: `new=` strangers, whose classes are drawn first, or the `same` people.
@@ -346,37 +341,6 @@ class LatentClassLogit(eqx.Module):
         unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
         require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
         return cls(**{**fields, "logit": ConditionalLogit.from_spec(fields["logit"])})
-
-
-def by_class(
-    coefficient: Float[Array, "classes coefficients"],
-    share: Float[Array, " classes"],
-    design: Float[Array | np.ndarray, "situations alternatives coefficients"],
-    available: Bool[Array | np.ndarray, "situations alternatives"],
-    chosen: Int[Array | np.ndarray, " situations"],
-    weight: Float[Array | np.ndarray, " situations"],
-    person: Int[Array | np.ndarray, " situations"],
-    people: int,
-) -> Float[Array, "people classes"]:
-    """Log of share times probability of a person's choices, by class; situations of weight 0 are left out."""
-    logits = log_probability(coefficient, design, available)
-    own = jnp.take_along_axis(logits, jnp.asarray(chosen)[None, :, None], -1)[..., 0]
-    counted = jnp.where((jnp.asarray(weight) > 0)[None], own, 0.0)
-    sums = jax.ops.segment_sum(counted.T, jnp.asarray(person), people)
-    return sums + jnp.log(share).astype(sums.dtype)[None]
-
-
-def people_weights(data: ChoiceData) -> Float[np.ndarray, " people"]:
-    """The weight of each person, who has one; 0 for people without any situation that counts."""
-    most = np.zeros(len(data.people))
-    np.maximum.at(most, data.person, data.weight)
-    bad = np.flatnonzero((data.weight > 0) & (np.abs(data.weight - most[data.person]) > 1e-9 * most[data.person]))
-    require(
-        bad.size == 0,
-        f"{data.source}: situation {data.situations[bad[:1]]} has another `weight` than the person's other situations: "
-        "classes are of people, so weight people, or give 0 to leave a situation out.",
-    )
-    return most
 
 
 @functools.lru_cache(maxsize=4)
