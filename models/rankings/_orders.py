@@ -18,10 +18,10 @@ def read_orders(
     source, labels = more.get("source", "orders"), more.get("labels")
     labels = range(len(orders)) if labels is None else labels
     for field in ("labels", "assigned", "feasible"):
-        given = more.get(field)
+        size = len(orders) if more.get(field) is None else len(more[field])
         require(
-            given is None or len(given) == len(orders),
-            f"{source}: `{field}` must have one entry for each of the {len(orders)} rankings; got {len(given) if given is not None else 0}.",
+            size == len(orders),
+            f"{source}: `{field}` must have one entry for each of the {len(orders)} rankings; got {size}.",
         )
     require(len(orders) > 0, f"{source} is empty: give at least one ranking.")
     require(len(menu) > 0, "`menu` is empty: name the items that people were shown.")

@@ -12,6 +12,7 @@ from ._checks import check, digest
 from ._long import read_long
 from ._orders import read_orders
 from ._preflib import read_preflib
+from ._statistics import statistics
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -241,6 +242,11 @@ class RankingData:
         return {**names, "source": self.source, "sha256": self.sha256}
 
     @property
+    def rankings(self) -> np.ndarray:
+        """Names of the rankings."""
+        return self.labels
+
+    @property
     def num_rankings(self) -> int:
         """How many lists there are."""
         return len(self.order)
@@ -274,6 +280,10 @@ class RankingData:
         """
         source = self.source if self.source.endswith("(changed)") else f"{self.source} (changed)"
         return dataclasses.replace(self, **{"source": source, "sha256": "", **fields})
+
+    def statistics(self) -> dict[str, Any]:
+        """What a predictive check compares: name to a function of lists `[draws, rankings, places]`."""
+        return statistics(self)
 
     def expanded(self) -> "RankingData":
         """One ranking for each time it was given, each by another person: whole weights become rows of weight 1."""

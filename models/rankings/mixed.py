@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
@@ -19,6 +19,7 @@ from ..hierarchy import AbstractHierarchy, Tastes, sample_tastes, taste_scalars
 from ..world import AbstractWorld
 from ._base import fields_of
 from ._build import build_world
+from ._replicate import replicate
 from ._stages import Stages, drawn_order, log_probability
 from .data import RankingData
 from .rank_ordered import RankOrderedLogit, _names, _placed
@@ -258,6 +259,13 @@ class MixedRankOrderedLogit(AbstractHierarchy):
             **dict(zip(Lists._fields[:6], placed, strict=True)), weight=data.weight, person=data.person
         )
         return _log_densities(self._assembled(jnp.asarray(sites["taste"]), sites, every), lists)
+
+    def replicate(self, sites: Sites, data: RankingData, *, key: PRNGKeyArray) -> Int[Array, "draws rankings places"]:
+        """Lists that the same people might have given instead, one set a draw; see `RankingData.order`."""
+        own = self.coefficients(sites, data)[:, data.person]
+        design = jnp.asarray(np.broadcast_to(self.logit.design(data), (*data.menu.shape, own.shape[-1])), own.dtype)
+        worth = jnp.einsum("rik,drk->dri", design, own, precision=jax.lax.Precision.HIGHEST)
+        return replicate(worth, data, self.reports, key=key)
 
     def coords(self, data: RankingData) -> dict[str, list]:
         """Coordinates of the sites' dimensions, for ArviZ."""

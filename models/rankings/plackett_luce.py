@@ -20,6 +20,7 @@ from ..world import AbstractWorld
 from ._base import as_scale, check_data, check_scale, fields_of, named
 from ._build import build_world
 from ._compare import compare
+from ._replicate import replicate
 from ._stages import Stages, drawn_order, log_probability, stages
 from .data import RankingData
 from .reports import UNSAID, AbstractReports, as_reports
@@ -135,9 +136,7 @@ class PlackettLuce(eqx.Module):
         *_, origin = self.arguments(data)
         return (*stages(levels), np.ones(len(levels)), origin)
 
-    def simulate(
-        self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray
-    ) -> tuple[Any, ...]:
+    def simulate(self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
         """`arguments` with orders drawn anew, for one draw of the sites; how many of them are told stays as it is."""
         item, there, *rest = arguments
         order = drawn_order(sites["worth"][item], there, key=key)
@@ -176,6 +175,12 @@ class PlackettLuce(eqx.Module):
     def log_densities(self, sites: Mapping[str, Any], data: RankingData) -> Float[Array, "draws rankings"]:
         """Log-probability of each ranking, unweighted."""
         return _log_densities(jnp.asarray(sites["worth"]), stages(self.reports.levels(data)))
+
+    def replicate(
+        self, sites: Mapping[str, Any], data: RankingData, *, key: PRNGKeyArray
+    ) -> Int[Array, "draws rankings places"]:
+        """Lists that the same people might have given instead, one set a draw; see `RankingData.order`."""
+        return replicate(jnp.asarray(sites["worth"])[:, None], data, self.reports, key=key)
 
     def coords(self, data: RankingData) -> dict[str, list]:
         """The items, and the rankings."""

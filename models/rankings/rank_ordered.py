@@ -14,10 +14,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .._check import require
 from .._compiled import compiled
 from ..choice._bayes import sample_coefficient
-from ..choice._utility import column_scale, weighted_sum
+from ..choice._utility import column_scale, utility, weighted_sum
 from ..world import AbstractWorld
 from ._base import as_scale, check_scale, fields_of
 from ._build import build_world
+from ._replicate import replicate
 from ._stages import Stages, drawn_order, log_probability, stages
 from .data import RankingData
 from .reports import UNSAID, AbstractReports, as_reports
@@ -150,9 +151,7 @@ class RankOrderedLogit(eqx.Module):
         levels = self.reports.levels(data)
         return *_placed(levels, self.design(data)), np.ones(len(levels)), scale
 
-    def simulate(
-        self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray
-    ) -> tuple[Any, ...]:
+    def simulate(self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
         """`arguments` with orders drawn anew, for one draw of the sites; how many of them are told stays as it is."""
         item, there, alone, tied, under, design, *rest = arguments
         order = drawn_order(_worth(design, sites["coefficient"]), there, key=key)
@@ -190,6 +189,12 @@ class RankOrderedLogit(eqx.Module):
         return _log_densities(
             jnp.asarray(sites["coefficient"]), *_split(_placed(self.reports.levels(data), self.design(data)))
         )
+
+    def replicate(
+        self, sites: Mapping[str, Any], data: RankingData, *, key: PRNGKeyArray
+    ) -> Int[Array, "draws rankings places"]:
+        """Lists that the same people might have given instead, one set a draw; see `RankingData.order`."""
+        return replicate(utility(jnp.asarray(sites["coefficient"]), self.design(data)), data, self.reports, key=key)
 
     def coords(self, data: RankingData) -> dict[str, list]:
         """Coordinates of the sites' dimensions, for ArviZ."""

@@ -205,6 +205,25 @@ def test_the_mixed_logit_is_refused_and_written_by_name(panel):
             make()
 
 
+def test_replicates_keep_lengths_and_follow_the_model(panel, sites):
+    data = RankingData(np.array([[0, -1], [1, 2]] * 3000), ITEMS, np.ones((6000, 4)), "below")
+    again = PlackettLuce().replicate({"worth": WORTH[None].astype(np.float32)}, data, key=KEY)
+    assert again.shape == (1, 6000, 2)
+    np.testing.assert_array_equal(np.asarray(again[0] < 0), data.order < 0)
+    compare = data.statistics()
+    chance = np.exp(WORTH) / np.exp(WORTH).sum()
+    first = [compare[f"share of first: {a}"](again)[0] for a in ITEMS]
+    np.testing.assert_allclose(first, chance, atol=4 * np.sqrt(0.25 / 6000))
+    assert compare["mean place: b"](data.order[None]) == [1.0]
+    assert compare["mean place: c"](data.order[None]) == [2.0]
+    told = PlackettLuce(reports=Undominated()).replicate({"worth": WORTH[None].astype(np.float32)}, data, key=KEY)
+    np.testing.assert_array_equal(np.sort(told[0], 1), np.sort(data.order, 1))
+    with pytest.raises(ValueError, match=r"`Stable\(\)` says nothing of lists"):
+        PlackettLuce(reports=Stable()).replicate({"worth": WORTH[None]}, data, key=KEY)
+    assert MIXED.replicate(sites, panel, key=KEY).shape == (1, 30, 3)
+    assert LOGIT.replicate({"coefficient": np.zeros((2, 6))}, panel, key=KEY).shape == (2, 30, 3)
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
