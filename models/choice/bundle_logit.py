@@ -204,8 +204,9 @@ class BundleLogit(eqx.Module):
             return found.notes
         alone = ConditionalLogit(tuple(n for n in found.names if n not in pairs), constants=False)
         identification.require(alone, data)
-        notes = [f"The prior decides on a pair, which shrinks it: {problem}" for problem in found.problems]
-        return (*found.notes, *notes)
+        names = ", ".join(f"`{n}` ({v:+.3g})" for n, v in (found.separating or {}).items())
+        note = f"The choices are separated along {names}: there the prior of the pairs decides, which shrinks them."
+        return (*found.notes, note)
 
     def scalars(self, sites: Sites, data: ChoiceData) -> dict[str, Any]:
         """The coefficients by name, and `tau`, how far from additive the pairs are."""

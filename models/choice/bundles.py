@@ -84,7 +84,12 @@ def bundle_choices(
     shape = (len(taken), len(has))
     found = [np.broadcast_to(c, shape) for c in columns]
     found += [_summed(name, z, has, len(taken)) for name, z in (features or {}).items()]
-    given: Any = {"person": person, "weight": weight, "situations": situations, "people": people}
+    given: Any = {
+        "person": person,
+        "weight": weight if weight is None else np.asarray(weight, float),
+        "situations": situations,
+        "people": people,
+    }
     given = {name: np.asarray(x) for name, x in given.items() if x is not None}
     return ChoiceData(
         attributes=np.stack(found, -1),

@@ -110,9 +110,9 @@ def check(model: "ConditionalLogit", data: ChoiceData) -> Identification:
         for direction in flat
     ]
 
-    # Alternatives that nobody took are already named; without them what is left may still separate.
+    # Where constants name the alternatives that nobody took, what is left may still separate without them.
     varied = np.flatnonzero(~same)[independent]
-    b = separating_direction(_differences(design, available & taken, chosen)[:, varied])
+    b = separating_direction(_differences(design, available & taken if constants else available, chosen)[:, varied])
     separating = None if b is None else {names[k]: float(v) for k, v in zip(varied, b, strict=True) if v != 0}
     if separating is not None:
         columns = ", ".join(f"`{n}` ({v:+.3g})" for n, v in separating.items())

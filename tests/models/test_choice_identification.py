@@ -69,6 +69,15 @@ def test_complete_separation_names_the_column():
     assert re.search(r"separated along `told` \(\+", found.problems[0])
 
 
+def test_an_alternative_that_nobody_takes_separates_also_without_constants():
+    bus = np.broadcast_to(np.arange(4) == 2, (210, 4)).astype(float)
+    data = add(bus=bus).changed(chosen=np.where(DATA.chosen == 2, 3, DATA.chosen))
+    found = choice.check(ConditionalLogit(("gc", "bus"), constants=False), data)
+    assert found.separating is not None
+    assert list(found.separating) == ["bus"]
+    assert found.separating["bus"] < 0
+
+
 def test_quasi_complete_separation_names_the_columns_at_fault():
     # Whoever has no luggage may do anything; with luggage nobody flies, so the interaction falls for ever.
     luggage = np.broadcast_to((np.arange(210) % 3 == 0)[:, None], (210, 4)).astype(float)
