@@ -64,19 +64,26 @@ def _program(density: Density, guide: str, size: int, rate: float, particles: in
     key = (id(density), guide, size, rate, particles, spread)
     if key not in _PROGRAMS:
 
+        def unknown(*_):
+            return jnp.asarray(numpyro.sample("w", dist.ImproperUniform(constraints.real_vector, (), (size,))))
+
         def model(centre, root, args):
-            w = jnp.asarray(numpyro.sample("w", dist.ImproperUniform(constraints.real_vector, (), (size,))))
+            w = unknown()
             with handlers.block():  # the density has sites of its own
                 minus = density.potential(centre + (root * w if root.ndim == 1 else root @ w), args)
             numpyro.factor("density", -minus)
 
         zero = init_to_value(values={"w": jnp.zeros(size, density.start.dtype)})
-        family = GUIDES[guide](model, init_loc_fn=zero, init_scale=spread)
+        family = GUIDES[guide](unknown, init_loc_fn=zero, init_scale=spread)
         schedule = optax.exponential_decay(rate, HALVING, 0.5, end_value=rate * FLOOR)
-        svi = SVI(model, family, optax_to_numpyro(optax.adam(schedule)), Trace_ELBO(num_particles=particles))
+        adam, loss = optax_to_numpyro(optax.adam(schedule)), Trace_ELBO(num_particles=particles)
+        svi, bare = SVI(model, family, adam, loss), SVI(unknown, family, adam, loss)
 
-        def begin(key, *inputs):
-            state = svi.init(key, *inputs)
+        def begin(key):
+            state = bare.init(
+                key
+            )  # the guide's parameters do not depend on the density, which is slow out of a program
+            svi.constrain_fn = bare.constrain_fn
             return state, svi.get_params(state)
 
         def chunk(state, *inputs):
@@ -144,7 +151,7 @@ def run_svi(
     centre, root, spread = _coordinates(start, guide)
     begin, chunk, sample = _program(density, guide, size, float(rate), particles, spread)
     inputs = (jnp.asarray(centre, dtype), jnp.asarray(root, dtype), args)
-    state = begin(jax.random.fold_in(key, 0), *inputs)
+    state = begin(jax.random.fold_in(key, 0))
     looped = loop(
         lambda state, _: chunk(state, *inputs), state, total=-(-max_steps // WINDOW) * WINDOW, chunk=WINDOW,
         label="fit guide", until=lambda output: _plateau(output["elbo"]), **looping,

@@ -2,6 +2,10 @@
 
 import doctest
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -204,3 +208,32 @@ def test_examples_run(module):
 @pytest.mark.parametrize("module", ["predictive", "check", "counterfactual", "tastes", "compare"])
 def test_examples_with_a_fit_run(module):
     test_examples_run(module)
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+from fairhand.models import choice
+from known_draws import of_draws
+
+rng = np.random.default_rng(0)
+x = rng.normal(size=(5000, 5, 2))
+data = choice.ChoiceData(x, rng.integers(0, 5, 5000), tuple("abcde"), ("y", "z"))
+model = choice.ConditionalLogit(("y", "z"), constants=False)
+posterior = of_draws(data, centre=[1.0, 1.0], draws=300, model=model)
+posterior.predictive(draws=2)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+posterior.predictive(batch_size=int(sys.argv[1]))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_follows_the_batch_and_not_the_draws():
+    def kilobytes(size):
+        run = [sys.executable, "-c", MEMORY, str(size)]
+        folder = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return int(subprocess.run(run, env=os.environ | folder, capture_output=True, text=True, check=True).stdout)
+
+    assert kilobytes(20) < 0.4 * kilobytes(600)
