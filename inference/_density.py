@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, potential_energy
 
 Arguments = tuple[Any, ...]
+COLUMNS = 4  # of a Hessian at a time
 
 
 class Density:
@@ -37,7 +38,10 @@ class Density:
 
     def _derivatives(self, z, args):
         value, gradient = jax.value_and_grad(self.potential)(z, args)
-        return value, gradient, jax.hessian(self.potential)(z, args)
+        # Column by column, or many people would be held in memory once for each parameter.
+        slope = lambda z: jax.grad(self.potential)(z, args)
+        column = lambda e: jax.jvp(slope, (z,), (e,))[1]
+        return value, gradient, jax.lax.map(column, jnp.eye(z.size, dtype=z.dtype), batch_size=COLUMNS)
 
     def _constrain(self, z, args):
         return constrain_fn(self.model, args, {}, self.unravel(z), return_deterministic=True)

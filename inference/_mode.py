@@ -11,7 +11,10 @@ from ._density import Arguments, Density
 
 @dataclass(frozen=True)
 class Mode:
-    """The mode in unconstrained space, the covariance of its Laplace approximation, and how good the search was."""
+    """The mode in unconstrained space, the covariance of its Laplace approximation, and how good the search was.
+
+    `covariance` is `[size, size]`, or `[size]` where only variances are known.
+    """
 
     z: np.ndarray
     covariance: np.ndarray
@@ -22,10 +25,12 @@ class Mode:
     def sample(self, num: int, seed: int, widen: float = 1.0) -> np.ndarray:
         """Draws `[num, size]` of the Laplace approximation."""
         noise = np.random.default_rng(seed).normal(size=(num, self.z.size))
+        if self.covariance.ndim == 1:
+            return self.z + widen * noise * np.sqrt(self.covariance)
         return self.z + widen * noise @ np.linalg.cholesky(self.covariance).T
 
 
-def find_mode(density: Density, args: Arguments, tolerance: float) -> Mode:
+def find_mode(density: Density, args: Arguments, start: np.ndarray, tolerance: float) -> Mode:
     """Trust-region Newton (SciPy `trust-exact`) with exact derivatives.
 
     A covariance needs positive curvature in every direction; where the density is flat the eigenvalue is raised to
@@ -42,7 +47,7 @@ def find_mode(density: Density, args: Arguments, tolerance: float) -> Mode:
 
     found = scipy.optimize.minimize(
         lambda z: float(at(z)[0]),
-        np.asarray(density.start, float),
+        np.asarray(start, float),
         jac=lambda z: at(z)[1],
         hess=lambda z: at(z)[2],
         method="trust-exact",

@@ -15,15 +15,15 @@ from ._mode import Mode
 _PROGRAMS: dict[Any, Any] = {}
 
 
-def _program(density: Density, warmup: int, target: float, size: int):
+def _program(density: Density, warmup: int, target: float, size: int, dense: bool):
     """Initialisation and one chunk, compiled once per density and setting."""
-    key = (id(density), warmup, target, size)
+    key = (id(density), warmup, target, size, dense)
     if key not in _PROGRAMS:
         init, step = hmc(potential_fn_gen=lambda *args: lambda z: density.potential(z, args), algo="NUTS")
 
         def begin(z, metric, key, args):
             one = lambda z, k: init(
-                z, warmup, step_size=0.5, inverse_mass_matrix=metric, dense_mass=True, target_accept_prob=target,
+                z, warmup, step_size=0.5, inverse_mass_matrix=metric, dense_mass=dense, target_accept_prob=target,
                 rng_key=k, model_args=args,
             )  # fmt: skip
             return jax.vmap(one)(z, key)
@@ -60,10 +60,13 @@ def run_nuts(
     sharding: Any,
     **looping: Any,
 ) -> tuple[Looped, dict[str, np.ndarray]]:
-    """Sample; returns the loop and, per kept draw, arrays `[chains, draws, ...]`."""
+    """Sample; returns the loop and, per kept draw, arrays `[chains, draws, ...]`.
+
+    The covariance of `mode` is the metric to begin with; one of variances alone stays diagonal.
+    """
     total = warmup + draws
     size = chunk_size(total, 100)
-    begin, chunk = _program(density, warmup, target, size)
+    begin, chunk = _program(density, warmup, target, size, mode.covariance.ndim == 2)
     dtype = density.start.dtype
     seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1])
     start = jnp.asarray(mode.sample(chains, seed, widen=1.5), dtype)
@@ -73,3 +76,14 @@ def run_nuts(
     looped = loop(lambda state, _: chunk(state, args), state, total=total, chunk=size, label="sample", **looping)
     kept = {name: np.swapaxes(x[warmup:], 0, 1) for name, x in looped.output.items()}
     return looped, kept
+
+
+def chains_in_words(chains: int, sharding: Any) -> str:
+    """How the chains run, and why so."""
+    devices = 1 if sharding is None else sharding.mesh.size
+    kind = jax.devices()[0].platform
+    if devices > 1:
+        return f"NUTS, {chains} chains split over {devices} {kind} devices, each {chains // devices} in one program."
+    there = len(jax.devices())
+    more = "" if there == 1 else f" ({there} devices are there, and {chains} chains do not split over them: `devices=`)"
+    return f"NUTS, {chains} chains side by side in one program on one {kind} device{more}."

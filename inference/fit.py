@@ -2,22 +2,25 @@
 
 import os
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ._density import density
-from ._devices import Devices, leading_axis
-from ._mode import find_mode
+from ..models._check import require
+from ..models.hierarchy import AbstractHierarchy
+from ._devices import Devices
+from ._drawn import Settings
+from ._integrated import fit_everything, fit_integrated
 from ._model import Model
-from ._nuts import run_nuts
 from ._precision import Precision, cast, precision_scope
+from ._svi import Guide
+from ._whole import fit_whole
 from .posterior import Posterior
+from .prior import prior_scalars
 
-Method = Literal["auto", "nuts", "map"]
+Method = Literal["auto", "map", "nuts", "marginal", "svi"]
 
 
 def fit(
@@ -32,6 +35,9 @@ def fit(
     target_accept: float = 0.8,
     check: bool = True,
     strict: bool = False,
+    points: int | Literal["auto"] = "auto",
+    guide: Guide = "auto",
+    contraction: bool = True,
     precision: Precision = "float64",
     devices: Devices = "auto",
     progress: bool = True,
@@ -44,10 +50,20 @@ def fit(
         model: a model of `fairhand.models`, such as `choice.ConditionalLogit` or `ratings.CommonLaw`.
         data: what it takes, such as `choice.ChoiceData` or `ratings.RatingData`.
         key: all randomness; `jax.random.key(0)` by default.
-        method: `"nuts"`, which `"auto"` takes, starts each chain at the mode jittered by 1.5 of its standard deviations,
-            with the Laplace covariance as metric; `"map"` stops at the mode and draws from its Laplace approximation.
+        method: how.
+
+            * `"auto"`: `"marginal"` where people differ (`models.hierarchy`), else `"nuts"`.
+            * `"map"`: the mode and its Laplace approximation; the first answer, in about a second after compilation.
+            * `"nuts"`: each chain starts at the mode jittered by 1.5 of its standard deviations, with the Laplace covariance
+              as metric; where people differ, everybody's taste is sampled with what all share.
+            * `"marginal"`: NUTS on what all share, people integrated out by importance sampling at their own modes; then
+              draws are set right by weights of a finer likelihood, and everybody's taste is drawn. k-hat is printed.
+            * `"svi"`: a guide fitted by gradient until its ELBO rises no more, resampled by weights; k-hat is printed.
         draws: kept per chain. `warmup`: adaptation before them. `chains`: all in one program.
         target_accept: NUTS's target acceptance probability.
+        points: where people are integrated out, for each of them; a power of 2, or "auto": the more the fewer people.
+        guide: of `"svi"`: `"normal"`, `"multivariate"`, `"lowrank"`, or `"auto"` by size.
+        contraction: compare the spread of each sampled parameter with that of its prior.
         check: refuse designs that are not identified, by name, before sampling.
         strict: raise if a diagnosis finds a problem, instead of warning.
         precision: inside this call only. `devices`: shard chains over so many devices.
@@ -70,49 +86,45 @@ def fit(
         >>> bool(abs(posterior.mean["quality"] - 1) < 0.3)
         True
     """
-    if method not in ("auto", "nuts", "map"):
-        raise ValueError(f"`method` must be 'auto', 'nuts' or 'map', got {method!r}.")
+    require(method in get_args(Method), f"`method` must be one of {get_args(Method)}, got {method!r}.")
     if not isinstance(model, Model):
         raise ValueError(
             f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit`; got {model!r}."
         )
+    differ = isinstance(model, AbstractHierarchy)
+    require(
+        differ or method != "marginal",
+        f"`method='marginal'` integrates people out, and in `{type(model).__name__}` all are alike: use 'nuts'.",
+    )
+    require(
+        points == "auto" or (points >= 32 and points & (points - 1) == 0),
+        f'`points` must be "auto" or a power of 2 and at least 32, got {points!r}.',
+    )
     for name, value in {"draws": draws, "chains": chains, "warmup": warmup + 1}.items():
         if value < 1:
             raise ValueError(f"`{name}` is too small: {value}.")
     if not 0 < target_accept < 1:
         raise ValueError(f"`target_accept` must be between 0 and 1, got {target_accept}.")
-    notes = []
-    if check:
-        notes += model.identify(data)
+    notes = tuple(model.identify(data)) if check else ()
     key = jax.random.key(0) if key is None else key
+    looping = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
+    looping["fingerprint"] = _fingerprint(
+        model, data, key, method, chains, warmup, draws, target_accept, points, precision
+    )
+    settings = Settings(key, draws, warmup, chains, target_accept, points, precision, devices, guide, looping)
     with precision_scope(precision) as dtype, jax.numpy_rank_promotion("allow"):
-        target = density(model, model.start(data), dtype)
         args = cast(tuple(jnp.asarray(x) for x in model.arguments(data)), dtype)
-        mode = find_mode(target, args, 1e-6 if precision == "float64" else 1e-2)
-        notes += [mode.status] if mode.status else []
-        looped = None
-        if method == "map":
-            seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1])
-            kept = {"z": mode.sample(chains * draws, seed).reshape(chains, draws, -1)}
+        if not differ:
+            drawn = fit_whole(model, data, args, "nuts" if method == "auto" else method, dtype, settings)
+        elif method == "nuts":
+            drawn = fit_everything(model, data, args, dtype, settings)
         else:
-            looped, kept = run_nuts(
-                target, args, mode, key=key, chains=chains, warmup=warmup, draws=draws, target=target_accept,
-                sharding=leading_axis(devices, chains), progress=progress, checkpoint=checkpoint, resume=resume,
-                fingerprint=_fingerprint(model, data, key, chains, warmup, draws, target_accept, precision),
-            )  # fmt: skip
-            if looped.status:
-                notes.append(looped.status)
-            if not kept or kept["z"].shape[1] == 0:
-                raise KeyboardInterrupt("Interrupted during warm-up: no draw to return; resume from the checkpoint.")
-        flat = kept.pop("z").astype(dtype)
-        sites = target.constrain(jnp.asarray(flat.reshape(-1, flat.shape[-1])), args)
-        sites = {name: np.asarray(x).reshape(*flat.shape[:2], *x.shape[1:]) for name, x in sites.items()}
-        centre = {
-            name: np.asarray(x)[0] for name, x in target.constrain(jnp.asarray(mode.z, dtype)[None], args).items()
-        }
+            drawn = fit_integrated(model, data, args, "marginal" if method == "auto" else method, dtype, settings)
+        judged = contraction and bool(drawn.sampler)
+        prior = prior_scalars(model, data, jax.random.fold_in(key, 3)) if judged else None
     posterior = Posterior.of(
-        model, data, sites, centre, kept, tuple(notes), "laplace" if method == "map" else "nuts", precision,
-        target_accept, (0.0, 0.0) if looped is None else (looped.first_seconds, looped.rest_seconds),
+        model, data, drawn.sites, drawn.centre, drawn.sampler, notes + drawn.notes, drawn.method, precision,
+        target_accept, drawn.seconds, how=drawn.how, k_hat=drawn.k_hat or None, prior=prior,
     )  # fmt: skip
     problems = posterior.diagnosis.problems
     if problems:

@@ -57,3 +57,46 @@ class AbstractHierarchy(eqx.Module):
         raw = jnp.asarray(numpyro.sample("raw", dist.Normal(jnp.zeros((people, root.shape[0])), 1.0).to_event(2)))
         taste = jnp.asarray(numpyro.deterministic("taste", mean + raw @ root.T))
         numpyro.factor("people", self.person_log_likelihood(taste, fixed, *args).sum())
+
+
+def sample_tastes(
+    location: Float[Array, " dims"],
+    width: Float[Array, " dims"],
+    spread_scale: float,
+    correlated: bool,
+) -> tuple[Float[Array, " dims"], Float[Array, "dims dims"]]:
+    r"""Sites `mean`, `spread` and, where tastes are correlated, `correlation`; returns mean and root of the normal law.
+
+    .. math::
+        m \sim N(\text{location}, \text{width}^2), \quad \sigma \sim N^+(0, \text{spread\_scale}^2), \quad
+        R \sim \text{LKJ}(2), \quad L = \text{diag}(\sigma)\,\text{chol}(R).
+
+    Args:
+        location: `[dims]`. `width`: `[dims]`. `spread_scale`: the same for all dims.
+        correlated: without it R is the identity.
+    """
+    dims = location.shape[0]
+    mean = jnp.asarray(numpyro.sample("mean", dist.Normal(location, width).to_event(1)))
+    spread = jnp.asarray(numpyro.sample("spread", dist.HalfNormal(jnp.full(dims, spread_scale)).to_event(1)))
+    if not correlated or dims == 1:
+        return mean, jnp.diag(spread)
+    lower = jnp.asarray(numpyro.sample("correlation", dist.LKJCholesky(dims, 2.0)))
+    return mean, spread[:, None] * lower
+
+
+def taste_scalars(sites: Any, names: tuple[str, ...], unit: Any) -> dict[str, Any]:
+    """The law of tastes as numbers with names, in the units of the data.
+
+    Args:
+        sites: `mean`, `spread` and perhaps `correlation`, any axes in front.
+        names: of the dims.
+        unit: `[dims]`, what `mean` and `spread` are multiplied by.
+    """
+    found = {f"mean[{n}]": sites["mean"][..., k] * unit[k] for k, n in enumerate(names)}
+    found |= {f"spread[{n}]": sites["spread"][..., k] * unit[k] for k, n in enumerate(names)}
+    if "correlation" in sites:
+        lower = sites["correlation"]
+        for k, one in enumerate(names):
+            for j, other in enumerate(names[:k]):
+                found[f"correlation[{other},{one}]"] = (lower[..., k, :] * lower[..., j, :]).sum(-1)
+    return found

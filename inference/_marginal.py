@@ -1,0 +1,136 @@
+"""The posterior of what all share, people integrated out: its density, its mode, and people drawn afterwards."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro.handlers import seed, substitute
+from numpyro.infer.util import constrain_fn
+
+from ..models.hierarchy import AbstractHierarchy, Tastes
+from ._density import Arguments, Density
+from ._drawn import Settings
+from ._mode import Mode, find_mode
+from ._points import Points, log_terms, mixture, place_points, sobol
+
+TOTAL, EACH = 2**16, (128, 1024)  # points for all people and, whatever comes of that, least and most for each
+COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
+ROUNDS = 20  # at most, of placing points and climbing
+REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
+
+
+class Marginal:
+    """A hierarchy as a density of what all share, with `(points, *arguments)` as its arguments."""
+
+    def __init__(self, model: AbstractHierarchy, start: Mapping[str, np.ndarray], dtype: Any):
+        self.model = model
+        self.density = Density(self._numpyro_model, dict(start), dtype)
+        self.place = jax.jit(self._place)
+        self.log_likelihood = jax.jit(self._log_likelihood)
+        self.tastes = jax.jit(self._tastes_of)
+
+    def _numpyro_model(self, points: Points, *args: Any) -> None:
+        terms = log_terms(self.model, self.model.shared(*args), points, args)
+        numpyro.factor("people", jax.nn.logsumexp(terms, 0).sum())
+
+    def tastes_at(self, z: Array, args: Arguments) -> Tastes:
+        """The law of tastes at one vector of what all share."""
+        sites = constrain_fn(self.model.shared, args, {}, self.density.unravel(z))
+        with numpyro.handlers.block():
+            return Tastes(*substitute(seed(self.model.shared, jax.random.key(0)), data=sites)(*args))  # pyright: ignore
+
+    def _place(self, z: Float[Array, "components size"], args: Arguments, numbers: Array, key: PRNGKeyArray) -> Points:
+        tastes = jax.vmap(lambda z: self.tastes_at(z, args))(z)
+        return place_points(self.model, tastes, args, numbers, key=key)
+
+    def _log_likelihood(self, z: Float[Array, "draws size"], points: Points, args: Arguments) -> Float[Array, " draws"]:
+        one = lambda z: jax.nn.logsumexp(log_terms(self.model, self.tastes_at(z, args), points, args), 0).sum()
+        return jax.lax.map(one, z)
+
+    def _tastes_of(
+        self, z: Float[Array, "draws size"], points: Points, args: Arguments, key: PRNGKeyArray
+    ) -> Float[Array, "draws people dims"]:
+        """One draw of everybody's taste for each of what all share: a point by its weight, then independent proposals."""
+        people = jnp.arange(points.log_weight.shape[1])
+        size = jnp.log(jnp.asarray(points.log_weight.shape[0], z.dtype))
+
+        def one(given):
+            z, key = given
+            pick, *keys = jax.random.split(key, 1 + REFRESH)
+            tastes = self.tastes_at(z, args)
+            terms = log_terms(self.model, tastes, points, args)
+            heap = jnp.cumsum(jnp.exp(terms - jnp.max(terms, 0, keepdims=True)), 0)
+            at = jnp.sum(heap < (jax.random.uniform(pick, people.shape, z.dtype) * heap[-1])[None], 0)
+            near = points.near[:, at, people].T
+            taste = (near @ points.root.T) + points.centre
+            weight = terms[at, people] + size
+
+            def refresh(state, key):
+                taste, weight = state
+                which, noise, luck = jax.random.split(key, 3)
+                part = jax.random.randint(which, people.shape, 0, points.bumps.centre.shape[0])
+                z = jax.random.normal(noise, taste.shape, taste.dtype)
+                trial = points.bumps.centre[part, people] + jnp.sum(points.bumps.root[part, people] * z[:, None], -1)
+                density = log_terms(self.model, tastes, self._at(points, trial, tastes, args), args)[0]
+                accept = jnp.log(jax.random.uniform(luck, people.shape, z.dtype)) < density - weight
+                return (jnp.where(accept[:, None], trial, taste), jnp.where(accept, density, weight)), None
+
+            (taste, _), _ = jax.lax.scan(refresh, (taste, weight), jnp.stack(keys))
+            return taste
+
+        return jax.lax.map(one, (z, jax.random.split(key, z.shape[0])))
+
+    def _at(self, points: Points, taste: Float[Array, "people dims"], tastes: Tastes, args: Arguments) -> Points:
+        """The single point `taste` for each person, with its weight."""
+        rows, columns = np.tril_indices(taste.shape[-1])
+        near = jax.scipy.linalg.solve_triangular(points.root, (taste - points.centre).T, lower=True)
+        weight = -mixture(points.bumps, taste)[None]
+        if not jax.tree.leaves(tastes.fixed):
+            weight = weight + self.model.person_log_likelihood(taste, (), *args)[None]
+        return points._replace(features=jnp.concatenate([near, near[rows] * near[columns]]), log_weight=weight)
+
+
+def settle(target: Marginal, args: Arguments, start: np.ndarray, settings: Settings) -> tuple[Points, Mode]:
+    """The mode, and points placed for what is likely around it: climb, place anew, until it stays where it is."""
+    key, z = jax.random.fold_in(settings.key, 7), start
+    size = points_each(settings.points, target.model.people(*args))
+    for i in range(ROUNDS):
+        points = placed(target, args, np.tile(z, (COMPONENTS, 1)), size, key=jax.random.fold_in(key, i))
+        mode = find_mode(target.density, (points, *args), z, settings.tolerance)
+        moved = np.max(np.abs(mode.z - z) / np.sqrt(np.diag(mode.covariance)))
+        z = mode.z
+        if moved < 0.1:
+            break
+    near = np.vstack([z, mode.sample(COMPONENTS - 1, settings.seed)])
+    points = placed(target, args, near, size, key=key)
+    return points, find_mode(target.density, (points, *args), z, settings.tolerance)
+
+
+def points_each(points: int | str, people: int) -> int:
+    """Points for each person: as said, or what comes to about `TOTAL` for all, the more the fewer they are."""
+    if not isinstance(points, str):
+        return points
+    return int(np.clip(2 ** round(np.log2(TOTAL / people)), *EACH))
+
+
+def placed(target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key: PRNGKeyArray) -> Points:
+    """Points for laws of tastes `z [components, size]`, the likeliest first."""
+    dtype = target.density.start.dtype
+    dims = jax.eval_shape(target.tastes_at, target.density.start, args).root.shape[0]
+    numbers = sobol(points, dims, int(np.asarray(jax.random.key_data(key)).ravel()[-1]))
+    return target.place(jnp.asarray(z, dtype), args, jnp.asarray(numbers), jax.random.fold_in(key, points))
+
+
+@lru_cache(maxsize=16)
+def _cached(model: AbstractHierarchy, names: tuple, dtype: str) -> Marginal:
+    return Marginal(model, {name: np.zeros(shape) for name, shape in names}, dtype)
+
+
+def marginal(model: AbstractHierarchy, start: Mapping[str, np.ndarray], dtype: Any) -> Marginal:
+    """The marginal density of a hierarchy; equal models share one."""
+    return _cached(model, tuple((name, np.shape(x)) for name, x in start.items()), str(dtype))
