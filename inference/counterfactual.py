@@ -118,6 +118,7 @@ def elasticities(
     require(average in ("share", "equal"), f"`average` must be 'share' or 'equal', got {average!r}.")
     require(0 < level < 1, f"`level` must be between 0 and 1, got {level}.")
     changed = _same_frame(posterior, data)
+    _takes_changes(posterior.model)
     x = changed.column(attribute)
     sites = _population_sites(posterior, draws)
     total, size = len(next(iter(sites.values()))), len(changed.alternatives)
@@ -172,10 +173,7 @@ def _same_frame(posterior: Any, changed: Any) -> Any:
     require(hasattr(model, "choice_probabilities"), f"`{name}` is no model of choices: it has no chances to predict.")
     if changed is None or changed is data:
         return data
-    require(
-        "changed" in inspect.signature(model.choice_probabilities).parameters,
-        f"`{name}` can only predict for the data it was fitted to: leave `data` out.",
-    )
+    _takes_changes(model)
     require(
         isinstance(changed, type(data))
         and changed.alternatives == data.alternatives
@@ -189,6 +187,13 @@ def _same_frame(posterior: Any, changed: Any) -> Any:
         "`ChoiceData.changed`; for others use `world(new=...)`.",
     )
     return changed
+
+
+def _takes_changes(model: Any) -> None:
+    require(
+        "changed" in inspect.signature(model.choice_probabilities).parameters,
+        f"`{type(model).__name__}` can only predict for the data as they were fitted, and not where attributes change.",
+    )
 
 
 def _population_sites(posterior: Any, draws: int | None) -> dict[str, np.ndarray]:

@@ -167,5 +167,7 @@ def test_people_of_ones_own_are_not_exchanged_for_others(choices):
 
     posterior = of_draws(choices, sd=0.0, draws=2, model=Own(("time", "cost")))
     assert np.allclose(posterior.predict()["mean"], chances(choices))
-    with pytest.raises(ValueError, match="`Own` can only predict for the data it was fitted to"):
+    with pytest.raises(ValueError, match="`Own` can only predict for the data as they were fitted"):
         posterior.predict(choices.changed(attributes=choices.attributes + 1))
+    with pytest.raises(ValueError, match="`Own` can only predict for the data as they were fitted"):
+        posterior.elasticities("cost")
