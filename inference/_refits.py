@@ -30,6 +30,7 @@ LIKELIHOOD = "log likelihood"
 LEVELS = (0.05, 0.25, 0.75, 0.95)
 BUDGET = 2**21  # numbers in the data of all lanes of a batch, about
 MOST = 200  # lanes of a batch
+NEAR = 1e-4  # half the squared distance from the mode, in standard deviations, that counts as there
 JITTER = 1.5  # standard deviations between the mode and the start of a chain, as in `fit`
 
 Sites = dict[str, Any]
@@ -221,7 +222,7 @@ def _lane(model: Any, simulator: Any, target: Density, settings: Settings, key, 
         "sites": sites,
         "likelihood": jax.lax.map(lambda s: log_likelihood(model, s, args), sampled(sites)),
         "diverging": diverging,
-        "settled": found.converged,
+        "settled": jnp.sum((found.gradient @ root) ** 2) / 2 < NEAR,
     }
 
 

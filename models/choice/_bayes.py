@@ -35,13 +35,25 @@ def sample_coefficient(
     return jnp.asarray(numpyro.deterministic("coefficient", beta / jnp.asarray(scale, beta.dtype)))
 
 
+class _Normalised(dist.CategoricalLogits):
+    """Categorical law whose logits are log-probabilities already: a third of the time for a gradient.
+
+    NumPyro's own takes their softmax again, and gathers, whose derivative scatters.
+    """
+
+    def log_prob(self, value: Int[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        logits = jnp.asarray(self.logits)
+        taken = jnp.arange(logits.shape[-1]) == jnp.asarray(value)[..., None]
+        return jnp.where(taken, logits, 0.0).sum(-1)
+
+
 def observe(
     logits: Float[Array, "situations alternatives"],
     available: Bool[Array | np.ndarray, "situations alternatives"],
     chosen: Int[Array | np.ndarray, " situations"] | None,
     weight: Float[Array | np.ndarray, " situations"] | None,
 ) -> None:
-    """Site `chosen`, each situation's log-probability times its weight; None draws it instead."""
+    """Site `chosen`, each situation's log-probability times its weight; None draws it instead. `logits` are normalised."""
     weight = jnp.ones(logits.shape[0], logits.dtype) if weight is None else jnp.asarray(weight, logits.dtype)
     counts = weight > 0
     # A finite stand-in for log 0: NumPyro's validation refuses -inf, and its exponential is 0 all the same.
@@ -51,4 +63,4 @@ def observe(
         numpyro.handlers.scale(scale=jnp.where(counts, weight, 1.0)),
         numpyro.handlers.mask(mask=counts),
     ):
-        numpyro.sample("chosen", dist.CategoricalLogits(logits=logits), obs=chosen)
+        numpyro.sample("chosen", _Normalised(logits=logits), obs=chosen)
