@@ -34,6 +34,9 @@ class BundleLogit(eqx.Module):
     :math:`\gamma_{jl} \sim N(0, \tau^2)`, :math:`\tau \sim N^+(0, \text{pair\_scale}^2)`; features and the numeraire as in
     `ConditionalLogit`. Coefficients come in the order goods, pairs, sizes, features, named as the columns.
 
+    A few pairs say little of :math:`\tau`, and many choices tie it to them: where its draws are few, fit with
+    `target_accept=0.95`. With another `pair_scale`, see how much the answer rests on it.
+
     Fitted to what `bundle_choices` returns. For tastes that differ between people, give the same columns to `MixedLogit`:
     `MixedLogit(ConditionalLogit((*goods, "a+b"), constants=False), random=goods)`.
 

@@ -104,6 +104,7 @@ def test_weights_count_situations_several_times():
     assert abs(weighted - joint_density(plain, DATA, values)[0]) > 10
 
 
+@pytest.mark.slow
 def test_the_prior_alone_can_be_drawn_and_choices_predicted(key):
     arguments = list(MODEL.arguments(DATA))
     arguments[2] = None
@@ -223,9 +224,7 @@ def test_a_pair_that_nobody_took_is_left_to_its_prior():
     data = choices([*SINGLES, PAIRS[0]], np.arange(200) % 4)
     notes = BundleLogit(GOODS).identify(data)
     assert len(notes) == 1
-    assert notes[0].startswith(
-        "The prior decides on a pair, which shrinks it: The choices are separated along `a+b` (-"
-    )
+    assert notes[0].startswith("The choices are separated along `a+b` (-1): there the prior of the pairs decides")
 
 
 @pytest.mark.parametrize(
@@ -287,15 +286,16 @@ def test_menus_people_and_given_pairs_pass_through():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`tau`.*effective draws:RuntimeWarning")
 def test_the_truth_is_recovered():
-    data = simulate(4000, seed=4)
-    posterior = fit(MODEL, data, draws=300, warmup=300, chains=4, progress=False)
+    data = simulate(1500, seed=4)
+    posterior = fit(MODEL, data, draws=500, warmup=500, chains=4, target_accept=0.95, progress=False)
     z = np.array([(posterior.mean[n] - t) / posterior.sd[n] for n, t in zip(NAMES, TRUTH, strict=True)])
     assert np.abs(z).max() < 3.5
     assert posterior.diagnosis.table["r_hat"].max() < 1.02
 
 
-@pytest.mark.parametrize("module", ["bundles", "bundle_logit"])
+@pytest.mark.parametrize("module", ["bundles", pytest.param("bundle_logit", marks=pytest.mark.slow)])
 def test_examples_run(module):
     names = {"np": np, "jnp": jnp, "jax": jax}
     found = doctest.testmod(importlib.import_module(f"fairhand.models.choice.{module}"), extraglobs=names)

@@ -95,7 +95,10 @@ def joint_density(model: Any, data: ChoiceData, values: Any) -> tuple[float, Any
         return jax.jit(fn)(values, tuple(jnp.asarray(a) for a in model.arguments(data)))
 
 
-@pytest.mark.parametrize("name", MODELS)
+QUICK = ("constant", "cost")  # between them: three classes, ordered by no attribute; a numeraire beside the ordered one
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
 def test_joint_density_is_prior_plus_weighted_likelihood(name):
     model = MODELS[name]
     data = DATA.changed(weight=np.repeat(np.linspace(0, 2, 40), 6))
@@ -132,7 +135,8 @@ def test_joint_density_is_prior_plus_weighted_likelihood(name):
     np.testing.assert_allclose(density, expected + people_weights(data) @ each, rtol=1e-9)
 
 
-def test_one_class_is_the_conditional_logit(dtype):
+def test_one_class_is_the_conditional_logit():
+    dtype = jnp.float32
     model = LatentClassLogit(COST, classes=1)
     data = DATA.changed(weight=np.repeat(np.linspace(0, 2, 40), 6))
     z = {"order": jnp.asarray([0.4], dtype), "beta": jnp.asarray([[0.3, -0.1]], dtype)}
@@ -247,6 +251,7 @@ def test_spec_round_trip_through_json(name):
     assert all(model.start(DATA)[k].shape == free[k] for k in model.start(DATA) if k != "share")
 
 
+@pytest.mark.slow
 def test_predicted_choices_have_the_mixtures_shares(key):
     model = MODELS["by cost"]
     few = ChoiceData(
@@ -310,7 +315,7 @@ def test_strangers_draw_a_class_first(key):
     assert np.abs((np.asarray(people.values).mean(0) - mean) / error).max() < 4
 
 
-@pytest.mark.parametrize("outside", [None, "a"])
+@pytest.mark.parametrize("outside", [pytest.param(None, marks=pytest.mark.slow), "a"])
 def test_same_people_would_choose_the_same(key, outside):
     model = MODELS["by cost"]
     sites = {"share": SHARE, "coefficient": TRUTH}
@@ -325,6 +330,7 @@ def test_same_people_would_choose_the_same(key, outside):
     assert world.shares().sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_worlds_of_a_posterior_have_draws(posterior, key):
     for where in ({"new": 7}, {"same": True}):
         world = posterior.world(draws=3, supply=Items(), **where)
@@ -409,6 +415,7 @@ def test_the_truth_is_recovered(logit):
     assert np.mean(belongs.argmax(1) == kind) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["latent_class"])
 def test_examples_run(module):
     names = {"np": np, "jnp": jnp, "jax": jax}
