@@ -11,6 +11,7 @@ from ._arviz import psis
 from ._density import Arguments, Density
 
 GOOD_K = 0.7
+ENOUGH = 2000  # draws behind a k-hat
 FLOATS = 2**22  # of a batch of draws, `draws * size`, at most
 
 
@@ -47,7 +48,13 @@ def k_hat(log_weights: np.ndarray) -> float:
 
 
 def laplace_k_hat(density: Density, args: Arguments, mode: Any, z: np.ndarray) -> float:
-    """k-hat of draws `[draws, size]` of a mode's Laplace approximation against the density itself."""
+    """k-hat of a mode's Laplace approximation against the density itself.
+
+    Few draws make k-hat noisy (give or take 0.2 with 200 of them), so draws `z` `[draws, size]` are joined by others until
+    there are 2,000.
+    """
+    if len(z) < ENOUGH:
+        z = np.concatenate([z, mode.sample(ENOUGH - len(z), len(z))])
     return k_hat(log_density_at(density, args, z) - log_normal_density(z, mode.z, mode.covariance))
 
 

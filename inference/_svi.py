@@ -20,7 +20,7 @@ from numpyro.optim import optax_to_numpyro
 
 from ..models._check import require
 from ._density import Arguments, Density
-from ._importance import GOOD_K, k_hat, log_density_at, resampled
+from ._importance import ENOUGH, GOOD_K, k_hat, log_density_at, resampled
 from ._loop import Looped, loop
 
 Guide = Literal["auto", "normal", "multivariate", "lowrank"]
@@ -160,7 +160,7 @@ def run_svi(
     if not len(elbo):
         return looped, {}, Variational(np.inf, elbo, looped.status, guide, False, (looped.status,))
     params = looped.state[1]
-    w, log_q = sample(params, jax.random.fold_in(key, 1), max(CANDIDATES * draws, 1000))
+    w, log_q = sample(params, jax.random.fold_in(key, 1), max(CANDIDATES * draws, ENOUGH))
     w, log_q = np.asarray(w, float), np.asarray(log_q, float)
     z = centre + (w * root if np.ndim(root) == 1 else w @ np.asarray(root).T)
     weights = log_density_at(density, args, z) - log_q

@@ -106,11 +106,11 @@ def people(posterior: Any, level: float = 0.9) -> xr.Dataset:
         >>> import fairhand as fh
         >>> from fairhand.models import ratings
         >>> given = np.random.default_rng(0).beta(2.0, [[1.0], [2.0], [4.0]], (3, 25))
-        >>> posterior = fh.fit(
-        ...     ratings.HierarchicalLaw("beta"), ratings.RatingData(given), method="map", draws=50
-        ... )
-        >>> posterior.people()["mean"].sel(term="mean").argmax().item()
-        0
+        >>> data = ratings.RatingData(given, agents=("ann", "bob", "cy"))
+        >>> before = fh.prior(ratings.HierarchicalLaw("beta"), data, draws=200)
+        >>> table = before.people().to_dataframe()
+        >>> table.loc[("ann", "mean")].index.tolist()
+        ['mean', 'sd', 'low', 'median', 'high']
     """
     require(0 < level < 1, f"`level` must be between 0 and 1, got {level}.")
     model, name = posterior.model, type(posterior.model).__name__
