@@ -87,6 +87,7 @@ def test_the_result_says_what_was_assumed(omitting):
         assert omitting.sentences[name] in str(posterior)
 
 
+@pytest.mark.slow
 def test_a_rule_runs_under_every_assumption(omitting):
     worlds = omitting.worlds(new=30, supply=Menu.seats(np.full(5, 6.0)), outside="f", draws=3)
     rule = DeferredAcceptance(np.random.default_rng(0).random((5, 30)))
