@@ -57,14 +57,15 @@ class BundleLogit(eqx.Module):
     Source: specification of paper 003, section (g) [X].
 
     Example:
-        >>> import fairhand as fh
         >>> from fairhand.models.choice import bundle_choices
         >>> menu = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-        >>> worth = menu @ [0.5, -0.5] + 1.0 * menu.prod(1)
-        >>> taken = (worth + np.random.default_rng(0).gumbel(size=(800, 4))).argmax(1)
-        >>> posterior = fh.fit(BundleLogit(("tea", "milk")), bundle_choices(menu, taken, ("tea", "milk")), method="map")
-        >>> abs(posterior.mean["tea+milk"] - 1) < 0.4
-        True
+        >>> data = bundle_choices(menu, np.array([3, 0, 1, 2, 3]), ("tea", "milk"))
+        >>> model = BundleLogit(("tea", "milk"))
+        >>> model.identify(data), tuple(model.scalars({"coefficient": np.zeros(3)}, data))
+        ((), ('tea', 'milk', 'tea+milk'))
+        >>> chance = model.choice_probabilities({"coefficient": np.array([[0.0, 0.0, np.log(2.0)]])}, data)
+        >>> np.asarray(chance[0, 0], float).round(3).tolist()
+        [0.2, 0.2, 0.2, 0.4]
     """
 
     data_type: ClassVar[type] = ChoiceData
