@@ -50,8 +50,8 @@ class Drawn:
         seconds: first chunk (compilation included) and the rest.
     """
 
-    sites: dict[str, np.ndarray]
-    centre: dict[str, np.ndarray]
+    sites: dict[str, Any]
+    centre: dict[str, Any]
     sampler: dict[str, np.ndarray]
     method: str
     how: str

@@ -16,6 +16,8 @@ from ._points import Points
 from ._whole import as_sites, draw, flat
 
 FINER, MOST = 8, 2**20  # times as many points in the likelihood that sets draws right, and points of all people in it
+ASKED = 128  # draws, where each point costs a likelihood
+TOLERATED = 0.2  # posterior standard deviations that the integral may be off by, without a word
 
 
 def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: Any, settings: Settings) -> Drawn:
@@ -26,11 +28,14 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
     start = model.start(data)
     target = marginal(model, start, dtype)
     points, mode = settle(target, args, flat(start), settings)
-    z, facts = draw(target.density, (points, *args), mode, "nuts" if method == "marginal" else method, settings)
-    z, fine, facts = _corrected(target, args, points, z, facts, settings)
+    engine, cheap = "nuts" if method == "marginal" else method, target.recycles(args)
+    z, facts = draw(target.density, (points, *args), mode, engine, settings, cheap=cheap)
+    facts["how"] += f" {points.log_weight.shape[1]} people integrated out at {points.log_weight.shape[0]} points each."
+    if method != "map":
+        z, points, facts = _corrected(target, args, points, z, facts, settings)
     shared = as_sites(target.density, (points, *args), z, mode, facts)
     every = jnp.asarray(z.reshape(-1, z.shape[-1]), dtype)
-    taste = np.asarray(target.tastes(every, fine, args, jax.random.fold_in(settings.key, 9)))
+    taste = np.asarray(target.tastes(every, points, args, jax.random.fold_in(settings.key, 9)))
     sites = {**shared.sites, "taste": taste.reshape(*z.shape[:2], *taste.shape[1:])}
     return dataclasses.replace(shared, sites=sites)
 
@@ -38,8 +43,13 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
 def _corrected(
     target: Marginal, args: Arguments, points: Points, z: np.ndarray, facts: dict[str, Any], settings: Settings
 ) -> tuple[np.ndarray, Points, dict[str, Any]]:
-    """Draws resampled by the weights of a finer likelihood, chain by chain and in order; and those finer points."""
-    dtype, each = target.density.start.dtype, z.reshape(-1, z.shape[-1])
+    """Draws resampled by the weights of a finer likelihood, chain by chain and in order; and those finer points.
+
+    Where each point costs a likelihood, some draws are asked, and what comes of it is said and not done.
+    """
+    dtype, cheap = target.density.start.dtype, target.recycles(args)
+    each = z.reshape(-1, z.shape[-1])
+    each = each if cheap else each[np.linspace(0, len(each) - 1, min(ASKED, len(each))).astype(int)]
     some = each[np.linspace(0, len(each) - 1, COMPONENTS - 1).astype(int)]
     size, people = points.log_weight.shape
     finer = int(np.clip(MOST // (size * people), 2, FINER))
@@ -49,20 +59,20 @@ def _corrected(
     change = change - np.asarray(target.log_likelihood(every, points, args), float)
     k = k_hat(change)
     share = np.exp(change - change.max())
-    share = share / share.sum()
-    moved = np.abs(share @ each - each.mean(0)) / np.maximum(each.std(0), 1e-300)
-    how = (
-        f"{facts['how']} {points.log_weight.shape[1]} people integrated out at {points.log_weight.shape[0]} points each, set "
-        f"right by {fine.log_weight.shape[0]}: k-hat {k:.2f}, which moved means by at most {moved.max():.2f} posterior sd."
-    )
-    facts = {**facts, "how": how, "k_hat": {**facts.get("k_hat", {}), "people": k}}
-    if facts["method"] == "nuts":
-        facts["method"] = "marginal"
-    if k < GOOD_K:
+    moved = np.max(np.abs(share @ each / share.sum() - each.mean(0)) / np.maximum(each.std(0), 1e-300))
+    right = cheap and k < GOOD_K
+    done = "moved" if right else "would move"
+    facts = {**facts, "method": "marginal" if facts["method"] == "nuts" else facts["method"]}
+    facts["how"] += f" {finer * size} points {done} means by at most {moved:.2f} posterior sd (k-hat {k:.2f})."
+    facts["k_hat"] = {**facts.get("k_hat", {}), "people": k}
+    if not right and moved > TOLERATED:
+        said = f"The integral over people is off by about {moved:.2f} posterior sd: raise `points` from {size}."
+        facts["notes"] = (*facts["notes"], said)
+    if right:
         chains, draws = z.shape[:2]
         picked = [np.sort(resampled(w, draws, settings.seed + c)) for c, w in enumerate(change.reshape(chains, draws))]
         z = np.stack([z[c, i] for c, i in enumerate(picked)])
-    return z, fine, facts
+    return z, fine if cheap else points, facts
 
 
 def fit_everything(model: Any, data: Any, args: Arguments, dtype: Any, settings: Settings) -> Drawn:

@@ -19,9 +19,11 @@ from ._mode import Mode, find_mode
 from ._points import Points, log_terms, mixture, place_points, sobol
 
 TOTAL, EACH = 2**16, (128, 1024)  # points for all people and, whatever comes of that, least and most for each
+FEW, EACH_OF_FEW = 2**13, (32, 256)  # the same where each point costs a likelihood each time
 COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
 ROUNDS = 20  # at most, of placing points and climbing
 REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
+LONE = 12  # moves of a taste that was only proposed
 
 
 class Marginal:
@@ -44,6 +46,10 @@ class Marginal:
         with numpyro.handlers.block():
             return Tastes(*substitute(seed(self.model.shared, jax.random.key(0)), data=sites)(*args))  # pyright: ignore
 
+    def recycles(self, args: Arguments) -> bool:
+        """Whether the likelihood of a person's data depends on their taste alone, so that it is computed once."""
+        return not jax.tree.leaves(jax.eval_shape(self.tastes_at, self.density.start, args).fixed)
+
     def _place(self, z: Float[Array, "components size"], args: Arguments, numbers: Array, key: PRNGKeyArray) -> Points:
         tastes = jax.vmap(lambda z: self.tastes_at(z, args))(z)
         return place_points(self.model, tastes, args, numbers, key=key)
@@ -55,32 +61,42 @@ class Marginal:
     def _tastes_of(
         self, z: Float[Array, "draws size"], points: Points, args: Arguments, key: PRNGKeyArray
     ) -> Float[Array, "draws people dims"]:
-        """One draw of everybody's taste for each of what all share: a point by its weight, then independent proposals."""
+        """One draw of everybody's taste for each of what all share: a point by its weight, then independent proposals.
+
+        Where a point's weight costs a likelihood, no points are weighed, and there are more proposals.
+        """
         people = jnp.arange(points.log_weight.shape[1])
-        size = jnp.log(jnp.asarray(points.log_weight.shape[0], z.dtype))
+
+        def weighed(tastes, key):
+            terms = log_terms(self.model, tastes, points, args)
+            heap = jnp.cumsum(jnp.exp(terms - jnp.max(terms, 0, keepdims=True)), 0)
+            at = jnp.sum(heap < (jax.random.uniform(key, people.shape, heap.dtype) * heap[-1])[None], 0)
+            near = points.near[:, at, people].T
+            size = jnp.log(jnp.asarray(terms.shape[0], terms.dtype))
+            return (near @ points.root.T) + points.centre, terms[at, people] + size
+
+        def proposed(tastes, key):
+            which, noise = jax.random.split(key)
+            part = jax.random.randint(which, people.shape, 0, points.bumps.centre.shape[0])
+            z = jax.random.normal(noise, points.bumps.centre.shape[1:], points.log_weight.dtype)
+            taste = points.bumps.centre[part, people] + jnp.sum(points.bumps.root[part, people] * z[:, None], -1)
+            return taste, log_terms(self.model, tastes, self._at(points, taste, tastes, args), args)[0]
 
         def one(given):
             z, key = given
-            pick, *keys = jax.random.split(key, 1 + REFRESH)
             tastes = self.tastes_at(z, args)
-            terms = log_terms(self.model, tastes, points, args)
-            heap = jnp.cumsum(jnp.exp(terms - jnp.max(terms, 0, keepdims=True)), 0)
-            at = jnp.sum(heap < (jax.random.uniform(pick, people.shape, z.dtype) * heap[-1])[None], 0)
-            near = points.near[:, at, people].T
-            taste = (near @ points.root.T) + points.centre
-            weight = terms[at, people] + size
+            steps = LONE if jax.tree.leaves(tastes.fixed) else REFRESH
+            pick, *keys = jax.random.split(key, 1 + steps)
 
             def refresh(state, key):
                 taste, weight = state
-                which, noise, luck = jax.random.split(key, 3)
-                part = jax.random.randint(which, people.shape, 0, points.bumps.centre.shape[0])
-                z = jax.random.normal(noise, taste.shape, taste.dtype)
-                trial = points.bumps.centre[part, people] + jnp.sum(points.bumps.root[part, people] * z[:, None], -1)
-                density = log_terms(self.model, tastes, self._at(points, trial, tastes, args), args)[0]
+                offer, luck = jax.random.split(key)
+                trial, density = proposed(tastes, offer)
                 accept = jnp.log(jax.random.uniform(luck, people.shape, z.dtype)) < density - weight
                 return (jnp.where(accept[:, None], trial, taste), jnp.where(accept, density, weight)), None
 
-            (taste, _), _ = jax.lax.scan(refresh, (taste, weight), jnp.stack(keys))
+            first = proposed(tastes, pick) if steps == LONE else weighed(tastes, pick)
+            (taste, _), _ = jax.lax.scan(refresh, first, jnp.stack(keys))
             return taste
 
         return jax.lax.map(one, (z, jax.random.split(key, z.shape[0])))
@@ -98,7 +114,7 @@ class Marginal:
 def settle(target: Marginal, args: Arguments, start: np.ndarray, settings: Settings) -> tuple[Points, Mode]:
     """The mode, and points placed for what is likely around it: climb, place anew, until it stays where it is."""
     key, z = jax.random.fold_in(settings.key, 7), start
-    size = points_each(settings.points, target.model.people(*args))
+    size = points_each(settings.points, target.model.people(*args), target.recycles(args))
     for i in range(ROUNDS):
         points = placed(target, args, np.tile(z, (COMPONENTS, 1)), size, key=jax.random.fold_in(key, i))
         mode = find_mode(target.density, (points, *args), z, settings.tolerance)
@@ -111,11 +127,12 @@ def settle(target: Marginal, args: Arguments, start: np.ndarray, settings: Setti
     return points, find_mode(target.density, (points, *args), z, settings.tolerance)
 
 
-def points_each(points: int | str, people: int) -> int:
-    """Points for each person: as said, or what comes to about `TOTAL` for all, the more the fewer they are."""
+def points_each(points: int | str, people: int, cheap: bool) -> int:
+    """Points for each person: as said, or what comes to a fair total for all, the more the fewer they are."""
     if not isinstance(points, str):
         return points
-    return int(np.clip(2 ** round(np.log2(TOTAL / people)), *EACH))
+    total, each = (TOTAL, EACH) if cheap else (FEW, EACH_OF_FEW)
+    return int(np.clip(2 ** round(np.log2(total / people)), *each))
 
 
 def placed(target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key: PRNGKeyArray) -> Points:

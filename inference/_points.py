@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from ..models.hierarchy import AbstractHierarchy, Tastes
 from ._people import Bumps, find_people
@@ -68,7 +68,7 @@ def place_points(
     model: AbstractHierarchy,
     tastes: Tastes,
     args: tuple[Any, ...],
-    numbers: Float[Array, "points dims"],
+    numbers: UInt32[Array, "points dims"],
     *,
     key: PRNGKeyArray,
 ) -> Points:

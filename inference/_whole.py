@@ -31,12 +31,17 @@ def fit_whole(model: Any, data: Any, args: Arguments, method: str, dtype: Any, s
     return as_sites(target, args, z, mode, facts)
 
 
-def draw(target: Density, args: Arguments, mode: Mode, method: str, settings: Settings) -> tuple[np.ndarray, dict]:
-    """Draws `[chains, draws, size]` from a density whose mode is known, and what is to be said of them."""
+def draw(
+    target: Density, args: Arguments, mode: Mode, method: str, settings: Settings, *, cheap: bool = True
+) -> tuple[np.ndarray, dict]:
+    """Draws `[chains, draws, size]` from a density whose mode is known, and what is to be said of them.
+
+    A density that is not `cheap` is not asked thousands of times how good a Laplace approximation is.
+    """
     notes = (mode.status,) if mode.status else ()
     if method == "map":
         z = mode.sample(settings.chains * settings.draws, settings.seed)
-        k = {"": laplace_k_hat(target, args, mode, z)} if len(z) >= LEAST_FOR_K else {}
+        k = {"": laplace_k_hat(target, args, mode, z)} if cheap and len(z) >= LEAST_FOR_K else {}
         how = f"Laplace approximation at the mode, {len(z)} draws."
         z = z.reshape(settings.chains, settings.draws, -1)
         return z, {"sampler": {}, "method": "laplace", "how": how, "notes": notes, "k_hat": k}

@@ -113,8 +113,11 @@ def diagnose(
     if k_hat is not None:
         named = dict(k_hat) if isinstance(k_hat, Mapping) else {"": float(k_hat)}
         numbers["k_hat"] = float(np.max(list(named.values()), initial=-np.inf))
-        problems += _approximate(named, how)
+        doubts = _approximate(named, how)
+        problems += [] if how in FIRST_ANSWERS else doubts
     cautions = taught.cautions if chains or prior is not None else ()
+    if k_hat is not None and how in FIRST_ANSWERS:
+        cautions = (*cautions, *doubts)
     return Diagnosis(table, tuple(problems), notes, numbers, cautions)
 
 
@@ -193,6 +196,7 @@ def _sampler(stats: dict[str, np.ndarray], target: float) -> tuple[dict[str, flo
     return numbers, problems
 
 
+FIRST_ANSWERS = ("laplace", "map")  # nobody takes them for more, so that they are rough is no problem but a caution
 ADVICE = {
     "svi": "try `guide='multivariate'`, or use `method='nuts'`",
     "laplace": "the posterior is not normal at its mode; use `method='nuts'`",

@@ -109,7 +109,7 @@ def fit(
     key = jax.random.key(0) if key is None else key
     looping = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     looping["fingerprint"] = _fingerprint(
-        model, data, key, method, chains, warmup, draws, target_accept, points, precision
+        model, data, key, method, chains, warmup, draws, target_accept, points, guide, precision
     )
     settings = Settings(key, draws, warmup, chains, target_accept, points, precision, devices, guide, looping)
     with precision_scope(precision) as dtype, jax.numpy_rank_promotion("allow"):

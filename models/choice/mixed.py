@@ -19,6 +19,7 @@ from ._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
 from ._utility import column_scale
 from .data import ChoiceData
 from .logit import ConditionalLogit, _names
+from .mixed_worlds import build_mixed_worlds, standardised
 
 Sites = Mapping[str, Any]
 
@@ -199,15 +200,7 @@ class MixedLogit(AbstractHierarchy):
     ) -> Float[Array, "*batch coefficients"]:
         """Coefficients in standard units, out of tastes."""
         panel = Panel(*args)
-        signed = lambda b, sign: jnp.where(sign == 0, b, sign * jnp.exp(jnp.where(sign == 0, 0.0, b)))
-        random = panel.sign.shape[0]
-        found = signed(taste[..., :random], panel.sign)
-        if self.scale:
-            found = found * jnp.exp(taste[..., random:])
-        if panel.sign_common.shape[0]:
-            common = signed(jnp.asarray(fixed), panel.sign_common)
-            found = jnp.concatenate([found, jnp.broadcast_to(common, (*found.shape[:-1], common.shape[-1]))], -1)
-        return found[..., panel.place]
+        return standardised(taste, fixed, panel.sign, panel.sign_common, panel.place)
 
     def person_log_likelihood(
         self, taste: Float[Array, "people dims"], fixed: Any, *args: Any
@@ -280,18 +273,25 @@ class MixedLogit(AbstractHierarchy):
 
     def coefficients(self, sites: Sites, data: ChoiceData) -> Float[np.ndarray, "draws people coefficients"]:
         """Everybody's own coefficients, in the units of the data, in the order of `names`."""
-        return np.asarray(_coefficients(self, dict(sites), self.arguments(data))) * self.units(
-            data, self.names(data.alternatives)
-        )
+        found = np.asarray(_coefficients(self, dict(sites), self.arguments(data)))
+        return found * self.units(data, self.names(data.alternatives))
 
     def log_densities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations"]:
         """Log-probability of each choice, given the tastes of who made it."""
         return _log_densities(self, dict(sites), self.arguments(data))
 
-    def choice_probabilities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations alternatives"]:
-        """Chance of each alternative in each situation, for the very person who met it."""
-        design = self.logit.design(data)
-        return _probabilities(self.coefficients(sites, data)[:, data.person], design, data.available)
+    def choice_probabilities(
+        self, sites: Sites, data: ChoiceData, changed: ChoiceData | None = None
+    ) -> Float[Array, "draws situations alternatives"]:
+        """Chance of each alternative in each situation, for the very person who met it.
+
+        Args:
+            sites: draws of the posterior. `data`: what was fitted, which sets the units of tastes.
+            changed: the same people in other situations; None is `data`.
+        """
+        at = data if changed is None else changed
+        own = self.coefficients(sites, data)[:, at.person]
+        return _probabilities(own, self.logit.design(at), at.available)
 
     def replicate(self, sites: Sites, data: ChoiceData, *, key: PRNGKeyArray) -> Int[Array, "draws situations"]:
         """Choices that the same people might have made instead, one set a draw."""
@@ -322,9 +322,25 @@ class MixedLogit(AbstractHierarchy):
 
         Arguments are those of `ConditionalLogit.world`.
         """
-        from ._build_mixed import build_worlds
-
-        return build_worlds(self, sites, data, **where)
+        random, common = self.split(data.alternatives)
+        names, mean = self.names(data.alternatives), np.asarray(sites["mean"])
+        root = np.asarray(sites["spread"])[..., :, None] * sites.get("correlation", np.eye(len(random)))
+        if self.scale:
+            tau = np.asarray(sites["scale_spread"])[..., None]
+            mean = np.concatenate([mean, -(tau**2) / 2], -1)
+            root = np.pad(root, ((0, 0), (0, 1), (0, 1)))
+            root[..., -1, -1] = tau[..., 0]
+        law = {
+            "mean": mean,
+            "root": root,
+            "common": np.asarray(sites["beta"]) if common else np.zeros((*mean.shape[:-1], 0)),
+            "sign": self._signs(random),
+            "sign_common": self._signs(common),
+            "place": np.array([(*random, *common).index(n) for n in names]),
+            "per": 1 / self.units(data, names),
+        }
+        coefficient = self.coefficients(sites, data) if where.get("same") else None
+        return build_mixed_worlds(self.logit, law, coefficient, data, **where)
 
     def to_spec(self) -> dict[str, Any]:
         """The model as plain values that JSON can hold; `from_spec` reads it."""
