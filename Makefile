@@ -31,6 +31,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/picking.py
+	$(BIN)/python benchmarks/calibration.py
 
 # One set of pins for every Python from 3.11 on.
 lock: $(UV)

@@ -75,7 +75,7 @@ def main() -> None:
     print(f"  side by side: {mine:.2f} CPU s (the first time {first:.1f}, compilation included)")
     for name, one in (("fairhand.fit", by_fit), ("NumPyro's MCMC", by_numpyro)):
         one(0)
-        each = np.array([spent(lambda i=i: one(i)) for i in range(1, TIMED + 1)])
+        each = np.array([spent(lambda i=i, one=one: one(i)) for i in range(1, TIMED + 1)])
         total = FITS * each.mean()
         ratio, whole = total / mine, total / first
         verdict = "reached" if ratio >= TARGET else "NOT reached"

@@ -49,8 +49,10 @@ def draw_ranks(found: "Calibration", names: tuple[str, ...] | None) -> "Figure":
 def _histogram(axis: Any, rank: np.ndarray, draws: int, level: float, colour: str) -> None:
     from scipy.stats import binom
 
-    bins = max(2, min(16, draws + 1, len(rank) // 10))
-    edges = np.linspace(0, draws + 1, bins + 1).round()
+    bins = max(1, min(16, draws + 1, len(rank) // 10))
+    while (draws + 1) % bins:
+        bins -= 1
+    edges = np.linspace(0, draws + 1, bins + 1)
     chance = np.diff(edges) / (draws + 1)
     each = 1 - (1 - level) / bins
     low, high = binom.ppf((1 - each) / 2, len(rank), chance), binom.ppf((1 + each) / 2, len(rank), chance)

@@ -280,7 +280,7 @@ def calibrate(
 
 def _chi_square(rank: np.ndarray, draws: int) -> float:
     """P-value of the chi-square test on the rank histogram, in bins of at least five expected ranks."""
-    bins = max(2, min(draws + 1, len(rank) // 5))
+    bins = max(1, min(draws + 1, len(rank) // 5))
     while (draws + 1) % bins:
         bins -= 1
     if bins < 2:

@@ -136,10 +136,13 @@ def test_an_interrupted_calibration_returns_what_is_done_and_resumes(data, right
 
 
 @pytest.mark.slow
-def test_batches_and_precision_change_nothing_but_rounding(data, right):
+def test_batches_devices_and_precision_change_nothing_but_rounding(data, right):
     parts = calibrate(logit(1.0), data, **(SETTINGS | {"fits": 21, "batch_size": 7}))
     assert np.allclose(parts.truth, right.truth[:21])
     assert np.abs(parts.ranks - right.ranks[:21]).max() <= 1  # another batch may sum in another order
+    split = calibrate(logit(1.0), data, devices=2, fits=20, **SETTINGS)
+    assert np.allclose(split.truth, right.truth[:20])
+    assert np.abs(split.ranks - right.ranks[:20]).max() <= 1
     single = calibrate(logit(1.0), data, precision="float32", fits=100, **SETTINGS)
     assert single.flagged == ()
 
