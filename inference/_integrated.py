@@ -15,7 +15,8 @@ from ._mode import Mode
 from ._points import Points
 from ._whole import as_sites, draw, flat
 
-FINER, MOST = 8, 2**20  # times as many points in the likelihood that sets draws right, and points of all people in it
+SETS, MOST = 8, 2**20  # further sets of points that set draws right, and points of all people in them
+ENTRIES = 2**22  # people times draws held at once
 ASKED = 128  # draws, where each point costs a likelihood
 TOLERATED = 0.2  # posterior standard deviations that the integral may be off by, without a word
 
@@ -32,7 +33,7 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
     z, facts = draw(target.density, (points, *args), mode, engine, settings, cheap=cheap)
     facts["how"] += f" {points.log_weight.shape[1]} people integrated out at {points.log_weight.shape[0]} points each."
     if method != "map":
-        z, points, facts = _corrected(target, args, points, z, facts, settings)
+        z, facts = _corrected(target, args, points, z, facts, settings)
     shared = as_sites(target.density, (points, *args), z, mode, facts)
     every = jnp.asarray(z.reshape(-1, z.shape[-1]), dtype)
     taste = np.asarray(target.tastes(every, points, args, jax.random.fold_in(settings.key, 9)))
@@ -42,28 +43,23 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
 
 def _corrected(
     target: Marginal, args: Arguments, points: Points, z: np.ndarray, facts: dict[str, Any], settings: Settings
-) -> tuple[np.ndarray, Points, dict[str, Any]]:
-    """Draws resampled by the weights of a finer likelihood, chain by chain and in order; and those finer points.
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Draws resampled by the weights of a finer likelihood, chain by chain and in order.
 
     Where each point costs a likelihood, some draws are asked, and what comes of it is said and not done.
     """
-    dtype, cheap = target.density.start.dtype, target.recycles(args)
+    cheap, (size, people) = target.recycles(args), points.log_weight.shape
     each = z.reshape(-1, z.shape[-1])
     each = each if cheap else each[np.linspace(0, len(each) - 1, min(ASKED, len(each))).astype(int)]
-    some = each[np.linspace(0, len(each) - 1, COMPONENTS - 1).astype(int)]
-    size, people = points.log_weight.shape
-    finer = int(np.clip(MOST // (size * people), 2, FINER))
-    fine = placed(target, args, np.vstack([each.mean(0), some]), finer * size, key=settings.key)
-    every = jnp.asarray(each, dtype)
-    change = np.asarray(target.log_likelihood(every, fine, args), float)
-    change = change - np.asarray(target.log_likelihood(every, points, args), float)
+    sets = int(np.clip(MOST // (size * people), 2, SETS))
+    change = _change(target, args, points, each, sets, settings)
     k = k_hat(change)
     share = np.exp(change - change.max())
     moved = np.max(np.abs(share @ each / share.sum() - each.mean(0)) / np.maximum(each.std(0), 1e-300))
     right = cheap and k < GOOD_K
     done = "moved" if right else "would move"
     facts = {**facts, "method": "marginal" if facts["method"] == "nuts" else facts["method"]}
-    facts["how"] += f" {finer * size} points {done} means by at most {moved:.2f} posterior sd (k-hat {k:.2f})."
+    facts["how"] += f" {sets * size} points {done} means by at most {moved:.2f} posterior sd (k-hat {k:.2f})."
     facts["k_hat"] = {**facts.get("k_hat", {}), "people": k}
     if not right and moved > TOLERATED:
         said = f"The integral over people is off by about {moved:.2f} posterior sd: raise `points` from {size}."
@@ -72,7 +68,28 @@ def _corrected(
         chains, draws = z.shape[:2]
         picked = [np.sort(resampled(w, draws, settings.seed + c)) for c, w in enumerate(change.reshape(chains, draws))]
         z = np.stack([z[c, i] for c, i in enumerate(picked)])
-    return z, fine if cheap else points, facts
+    return z, facts
+
+
+def _change(
+    target: Marginal, args: Arguments, points: Points, each: np.ndarray, sets: int, settings: Settings
+) -> np.ndarray:
+    """Log-likelihood of draws `[draws, size]` by `sets` further sets of points, placed around them, less that by `points`."""
+    dtype, people = target.density.start.dtype, points.log_weight.shape[1]
+    batch = max(1, ENTRIES // people)
+    rng, found = np.random.default_rng(settings.seed), np.zeros(len(each))
+    further = []
+    for i in range(sets):
+        some = each[rng.integers(len(each), size=COMPONENTS - 1)]
+        near, key = np.vstack([each.mean(0), some]), jax.random.fold_in(settings.key, 20 + i)
+        further.append(placed(target, args, near, points.log_weight.shape[0], key=key))
+    for start in range(0, len(each), batch):
+        z = jnp.asarray(each[start : start + batch], dtype)
+        told = [np.asarray(target.log_likelihood(z, at, args), float) for at in further]
+        fine = np.logaddexp.reduce(told, axis=0) - np.log(sets)
+        coarse = np.asarray(target.log_likelihood(z, points, args), float)
+        found[start : start + batch] = np.sum(fine - coarse, -1)
+    return found
 
 
 def fit_everything(model: Any, data: Any, args: Arguments, dtype: Any, settings: Settings) -> Drawn:

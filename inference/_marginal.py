@@ -54,8 +54,11 @@ class Marginal:
         tastes = jax.vmap(lambda z: self.tastes_at(z, args))(z)
         return place_points(self.model, tastes, args, numbers, key=key)
 
-    def _log_likelihood(self, z: Float[Array, "draws size"], points: Points, args: Arguments) -> Float[Array, " draws"]:
-        one = lambda z: jax.nn.logsumexp(log_terms(self.model, self.tastes_at(z, args), points, args), 0).sum()
+    def _log_likelihood(
+        self, z: Float[Array, "draws size"], points: Points, args: Arguments
+    ) -> Float[Array, "draws people"]:
+        """Each person's log-likelihood."""
+        one = lambda z: jax.nn.logsumexp(log_terms(self.model, self.tastes_at(z, args), points, args), 0)
         return jax.lax.map(one, z)
 
     def _tastes_of(
@@ -69,8 +72,12 @@ class Marginal:
 
         def weighed(tastes, key):
             terms = log_terms(self.model, tastes, points, args)
-            heap = jnp.cumsum(jnp.exp(terms - jnp.max(terms, 0, keepdims=True)), 0)
-            at = jnp.sum(heap < (jax.random.uniform(key, people.shape, heap.dtype) * heap[-1])[None], 0)
+            weight = jnp.exp(terms - jnp.max(terms, 0, keepdims=True))
+            wanted = jax.random.uniform(key, people.shape, weight.dtype) * weight.sum(0)
+            # A running sum, written out: compilers for CPUs make a cumulative sum quadratic in its length.
+            add = lambda state, w: ((state[0] + w, state[1] + (state[0] + w < wanted)), None)
+            (_, at), _ = jax.lax.scan(add, (jnp.zeros_like(wanted), jnp.zeros(people.shape, jnp.int32)), weight)
+            at = jnp.minimum(at, terms.shape[0] - 1)
             near = points.near[:, at, people].T
             size = jnp.log(jnp.asarray(terms.shape[0], terms.dtype))
             return (near @ points.root.T) + points.centre, terms[at, people] + size
