@@ -186,6 +186,6 @@ def test_tastes_for_electricity_are_within_two_published_standard_errors(electri
 
 @SHORT
 def test_tastes_for_trains_are_within_two_standard_errors_of_another_package(train):
-    posterior = fh.fit(*train, chains=2, warmup=150, draws=250, progress=False)
+    posterior = fh.fit(*train, chains=2, warmup=100, draws=200, points=64, progress=False)
     away = far(posterior, TRAIN)
     assert max(away.values()) < 2, away
