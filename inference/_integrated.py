@@ -15,7 +15,7 @@ from ._mode import Mode
 from ._points import Points
 from ._whole import as_sites, draw, flat
 
-SETS, MOST = 8, 2**20  # further sets of points that set draws right, and points of all people in them
+SETS, MOST = 4, 2**20  # further sets of points that set draws right, and points of all people in them
 ENTRIES = 2**22  # people times draws held at once
 ASKED = 128  # draws, where each point costs a likelihood
 TOLERATED = 0.2  # posterior standard deviations that the integral may be off by, without a word

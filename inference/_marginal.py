@@ -23,6 +23,7 @@ FEW, EACH_OF_FEW = 2**13, (32, 256)  # the same where each point costs a likelih
 COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
 ROUNDS = 20  # at most, of placing points and climbing
 REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
+ABREAST = 8  # draws at a time: what they share is then read once
 LONE = 12  # moves of a taste that was only proposed
 
 
@@ -59,7 +60,7 @@ class Marginal:
     ) -> Float[Array, "draws people"]:
         """Each person's log-likelihood."""
         one = lambda z: jax.nn.logsumexp(log_terms(self.model, self.tastes_at(z, args), points, args), 0)
-        return jax.lax.map(one, z)
+        return jax.lax.map(one, z, batch_size=ABREAST)
 
     def _tastes_of(
         self, z: Float[Array, "draws size"], points: Points, args: Arguments, key: PRNGKeyArray
@@ -106,7 +107,7 @@ class Marginal:
             (taste, _), _ = jax.lax.scan(refresh, first, jnp.stack(keys))
             return taste
 
-        return jax.lax.map(one, (z, jax.random.split(key, z.shape[0])))
+        return jax.lax.map(one, (z, jax.random.split(key, z.shape[0])), batch_size=ABREAST)
 
     def _at(self, points: Points, taste: Float[Array, "people dims"], tastes: Tastes, args: Arguments) -> Points:
         """The single point `taste` for each person, with its weight."""
