@@ -198,9 +198,7 @@ class ConditionalLogit(eqx.Module):
         coefficient = sample_coefficient(jnp.asarray(scale), self.prior_scale, self.numeraire_index)
         observe(log_probability(coefficient, design, available), available, chosen, weight)
 
-    def simulate(
-        self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray
-    ) -> tuple[Any, ...]:
+    def simulate(self, sites: Mapping[str, Any], arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
         """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
         design, available, _, weight, scale = arguments
         logits = log_probability(sites["coefficient"], design, available)
