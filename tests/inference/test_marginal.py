@@ -48,7 +48,7 @@ def settled():
     return found
 
 
-def quadrature(model, tastes: Tastes, args) -> np.ndarray:
+def quadrature(model, tastes: Tastes, args) -> tuple[np.ndarray, tuple]:
     """Each person's log-likelihood by Gauss-Hermite nodes around their prior, 60 in each dimension."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     dims = tastes.root.shape[0]
