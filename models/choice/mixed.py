@@ -259,13 +259,16 @@ class MixedLogit(AbstractHierarchy):
     def scalars(self, sites: Sites, data: ChoiceData) -> dict[str, Any]:
         """Means, spreads and correlations of tastes and the coefficients all share, in the units of the data.
 
-        For a log-normal coefficient `mean[x]` and `spread[x]` are those of the logarithm of its absolute value.
+        Of a log-normal coefficient they are those of the logarithm of its absolute value, and so named: `log_mean[x]`.
         """
         random, common = self.split(data.alternatives)
         sign, unit = self._signs(random), self.units(data, random)
         found = taste_scalars(sites, random, np.where(sign == 0, unit, 1.0))
-        for k in np.flatnonzero(sign):
-            found[f"mean[{random[k]}]"] = found[f"mean[{random[k]}]"] + np.log(unit[k])
+        logs = {random[k]: np.log(unit[k]) for k in np.flatnonzero(sign)}
+        for n, shift in logs.items():
+            found[f"mean[{n}]"] = found[f"mean[{n}]"] + shift
+        named = {f"{what}[{n}]": f"log_{what}[{n}]" for n in logs for what in ("mean", "spread")}
+        found = {named.get(name, name): x for name, x in found.items()}
         for k, (n, s, u) in enumerate(zip(common, self._signs(common), self.units(data, common), strict=True)):
             x = sites["beta"][..., k]
             found[n] = (x if s == 0 else s * np.exp(x)) * u
