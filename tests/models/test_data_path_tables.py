@@ -152,7 +152,11 @@ def test_without_the_library_for_parquet_the_cure_is_named(tmp_path, monkeypatch
     [
         ("a.parquet", b"who,what\n", "a.parquet cannot be read as Parquet ("),
         ("a.csv.gz", b"who,what\n", "a.csv.gz cannot be opened (Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(b"who,what,points\n" + b"1,a,3\n" * 9, mtime=0)[:-9], "a.csv.gz is cut short or damaged ("),
+        (
+            "a.csv.gz",
+            gzip.compress(b"who,what,points\n" + b"1,a,3\n" * 9, mtime=0)[:-9],
+            "a.csv.gz is cut short or damaged (",
+        ),
         ("a.csv", b"who,what,points\n1,a,3,9\n1,b,2,9\n", "a.csv: rows have more fields than the header names"),
         ("a.csv", b"who,what,points,points\n1,a,3,9\n", "a.csv has two columns named ['points']: rename one"),
         ("a.csv", b"who,what\n1,a\n", "a.csv has no column `points`: name one of `who`, `what`."),
