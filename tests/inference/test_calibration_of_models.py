@@ -93,9 +93,9 @@ SLOW_MIXING = {"thin": 8, "warmup": 300, "target_accept": 0.9}
 SETTINGS = {
     "common truncated normal law": SLOW_MIXING,
     "latent classes": SLOW_MIXING | {"fits": 100},
-    "mixed logit": SLOW_MIXING,
-    "laws by agent": SLOW_MIXING,
-    "ordered ratings": SLOW_MIXING,
+    "mixed logit": SLOW_MIXING | {"fits": 100},
+    "laws by agent": SLOW_MIXING | {"fits": 100},
+    "ordered ratings": SLOW_MIXING | {"fits": 100},
     "noisy stars": {"fits": 100, "draws": 31, "thin": 2},
     "noisy ratings cut off at the ends": {"fits": 100, "draws": 31, "thin": 2},
 }
