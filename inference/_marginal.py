@@ -19,7 +19,7 @@ from ._mode import Mode, find_mode
 from ._points import Points, log_terms, mixture, place_points, sobol
 
 TOTAL, EACH = 2**16, (128, 1024)  # points for all people and, whatever comes of that, least and most for each
-FEW, EACH_OF_FEW = 2**13, (32, 256)  # the same where each point costs a likelihood each time
+FEW, EACH_OF_FEW = 2**14, (32, 256)  # the same where each point costs a likelihood each time
 COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
 ROUNDS = 20  # at most, of placing points and climbing
 REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
