@@ -205,6 +205,7 @@ def test_only_the_right_movement_of_promises_keeps_people_honest(sway):
     assert fh.audit(rule, world, key=KEY, populations=4).ok is (sway == 1.0)
 
 
+@pytest.mark.slow
 def test_an_uncertified_region_is_refuted_and_hardening_repairs_it():
     class Raw(fh.mechanisms.AbstractPolicy):
         """The ball as it came, promising what only its hardening keeps."""
@@ -266,6 +267,7 @@ def test_a_union_of_report_spaces_finds_what_its_parts_find():
     assert Either((Orders(), CLAIMS)).count(people.population) == 24 + 2
 
 
+@pytest.mark.slow
 def test_a_promise_may_train_as_a_limit():
     """One item, worth 1 or 2: the low type gains d = x_high - x_low by calling itself high, welfare is at most 1.5 + d / 2."""
     world = TypeTable(np.array([0.5, 0.5]), np.array([[1.0], [2.0]]), agents=2)

@@ -67,6 +67,7 @@ def test_the_numeraire_is_negative_in_every_draw(posterior):
     assert np.all(posterior.coefficient[:, posterior.names.index("gc")] < 0)
 
 
+@pytest.mark.slow
 def test_precisions_agree_within_monte_carlo_error(posterior, data):
     single = fit(MODEL, data, key=KEY, draws=150, warmup=150, chains=4, precision="float32", progress=False)
     assert single.groups["posterior"]["coefficient"].dtype == np.float32

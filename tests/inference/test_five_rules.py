@@ -59,6 +59,7 @@ def test_rules_survive_a_pytree_round_trip(name):
     assert eqx.tree_equal(jax.tree.unflatten(structure, leaves), rule)
 
 
+@pytest.mark.slow
 @both_precisions
 @every_case
 def test_tuning_never_returns_less_than_its_start_nor_more_than_the_first_best(name, precision):

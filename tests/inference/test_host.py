@@ -181,6 +181,7 @@ def test_callables_of_any_kind_are_taken_and_others_refused(monkeypatch):
         fh.propagate(3, WORLD, [metrics.welfare], key=KEY)
 
 
+@pytest.mark.slow
 def test_a_function_may_be_the_incumbent_that_a_tuned_rule_is_compared_with():
     tuned = fh.tune(
         Pick([0.2, 0.2]),

@@ -129,6 +129,7 @@ def fitted():
         return {m: fh.fit(MODEL, DATA, method=m, **quiet) for m in ("map", "marginal")}
 
 
+@pytest.mark.slow
 def test_every_result_says_how_it_came_about_and_how_good_it_is(fitted):
     for posterior in fitted.values():
         assert "24 people integrated out at 1024 points each" in posterior.how
@@ -138,6 +139,7 @@ def test_every_result_says_how_it_came_about_and_how_good_it_is(fitted):
     assert "NUTS, 2 chains" in fitted["marginal"].how
 
 
+@pytest.mark.slow
 def test_worlds_carry_the_draws(fitted):
     from fairhand.models import Menu
 

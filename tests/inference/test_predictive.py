@@ -111,6 +111,7 @@ def test_unavailable_alternatives_are_never_replicated(choices):
     assert np.take_along_axis(np.broadcast_to(can, (500, *can.shape)), np.asarray(drawn)[..., None], -1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7])
 def test_answers_do_not_depend_on_the_batch(known, laws, size):
     for posterior, name in ((known, "chosen"), (laws, "rating")):

@@ -200,6 +200,7 @@ def test_one_known_world_leaves_nothing_to_learn():
         designs(RULE, Designer(RULE, GAIN), WORLDS.one(0), GAIN, key=KEY)
 
 
+@pytest.mark.slow
 def test_a_rule_tuned_on_the_people_it_serves_loses_its_incentive_promise():
     class Own(Crowd):
         serves_the_sample: ClassVar[bool] = True

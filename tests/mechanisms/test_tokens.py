@@ -44,6 +44,7 @@ def test_prices_clear_in_single_precision():
     assert bool(out.certificate.solved)
 
 
+@pytest.mark.slow
 def test_price_gradients_match_finite_differences():
     with jax.enable_x64(True):
         people = crowd(3)
@@ -142,6 +143,7 @@ def test_posted_prices_are_truthful_and_a_market_that_pays_liars_is_caught():
     assert float(DSIC().violation(cheat).amount) > 0.01
 
 
+@pytest.mark.slow
 def test_holding_back_leaves_seats_empty():
     people = crowd(7)
     free = TokenMarket(np.zeros(3), np.zeros(3), 0.2).allocate(people).shares[:, :3].sum(0)

@@ -229,6 +229,7 @@ def test_ignoring_budgets_is_wrong_and_the_model_is_not(posterior):
     assert np.min(z(naive)) < -6
 
 
+@pytest.mark.slow
 def test_posterior_survives_a_file(posterior, tmp_path):
     posterior.save(tmp_path / "p.nc")
     again = Posterior.load(tmp_path / "p.nc")

@@ -62,6 +62,7 @@ def test_statsmodels_agrees_on_likelihood_estimates_and_errors():
             assert_close(GREENE.log_likelihood(b, DATA), referee.loglike(b))
 
 
+@pytest.mark.slow
 def test_derivatives_match_finite_differences():
     with jax.enable_x64(True):
         scale = jnp.asarray(GREENE.arguments(DATA)[-1])

@@ -84,6 +84,7 @@ def test_uniform_ends_have_the_gradients_of_the_parameters():
 # Beta
 
 
+@pytest.mark.slow
 def test_beta_matches_scipy(dtype):
     law = Beta(*SHAPES.T.astype(dtype))
     reference = scipy.stats.beta(*SHAPES.T.astype(dtype).astype(float)[:, :, None])
@@ -111,6 +112,7 @@ def test_beta_cdf_and_its_shape_gradients_match_mpmath():
     np.testing.assert_allclose(loose, np.stack([in_a, in_b]), rtol=2e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_beta_quantiles_and_tails_have_implicit_gradients():
     def quantities(theta):
         law, u = Beta(theta[0], theta[1]), theta[2]
@@ -301,6 +303,7 @@ def test_mixture_gradients_match_differences():
         np.testing.assert_allclose(slopes, differences(jax.jit(quantities), SPIKED), atol=5e-9)
 
 
+@pytest.mark.slow
 def test_mixture_quantile_jumps_over_gaps_and_ignores_absent_parts():
     law = Mixture([0.5, 0.5, 0.0], [Uniform(0, 1), Uniform(2, 3), Beta(2, 2)])
     assert_close(law.quantile([0.25, 0.5, 0.75]), [0.5, 1.0, 2.5])

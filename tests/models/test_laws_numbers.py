@@ -89,6 +89,7 @@ def test_empirical_is_the_sample():
         assert_close(law.mean, seen.mean())
 
 
+@pytest.mark.slow
 def test_a_mixture_mixes_cdfs_and_inverts_them():
     with jax.enable_x64(True):
         law = Mixture([0.3, 0.7], [Beta(2.0, 5.0), Uniform(0.2, 0.9)])
