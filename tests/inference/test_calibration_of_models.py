@@ -96,8 +96,8 @@ SETTINGS = {
     "mixed logit": SLOW_MIXING,
     "laws by agent": SLOW_MIXING,
     "ordered ratings": SLOW_MIXING,
-    "noisy stars": {"draws": 31, "thin": 2},
-    "noisy ratings cut off at the ends": {"draws": 31, "thin": 2},
+    "noisy stars": {"fits": 60, "draws": 31, "thin": 2},
+    "noisy ratings cut off at the ends": {"fits": 60, "draws": 31, "thin": 2},
 }
 
 
