@@ -1,5 +1,6 @@
 """The posterior of what all share, people integrated out: its density, its mode, and people drawn afterwards."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 from numpyro.infer.util import constrain_fn
 
+from ..models._check import require
 from ..models.hierarchy import AbstractHierarchy, Tastes
 from ._density import Arguments, Density
 from ._drawn import Settings
@@ -21,7 +23,7 @@ from ._points import Points, log_terms, mixture, place_points, sobol
 TOTAL, EACH = 2**16, (128, 1024)  # points for all people and, whatever comes of that, least and most for each
 FEW, EACH_OF_FEW = 2**14, (32, 256)  # the same where each point costs a likelihood each time
 COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
-ROUNDS = 20  # at most, of placing points and climbing
+ROUNDS, SETTLED = 20, 0.1  # of placing points and climbing, at most; how far the last one moved, in posterior sds
 REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
 ABREAST = 8  # draws at a time: what they share is then read once
 LONE = 12  # moves of a taste that was only proposed
@@ -121,32 +123,42 @@ class Marginal:
 
 def settle(target: Marginal, args: Arguments, start: np.ndarray, settings: Settings) -> tuple[Points, Mode]:
     """The mode, and points placed for what is likely around it: climb, place anew, until it stays where it is."""
-    key, z = jax.random.fold_in(settings.key, 7), start
-    size = points_each(settings.points, target.model.people(*args), target.recycles(args))
+    key, z, moved = jax.random.fold_in(settings.key, 7), start, np.inf
+    law = jax.eval_shape(target.tastes_at, target.density.start, args)
+    size = points_each(settings.points, target.model.people(*args), law.root.shape[0], target.recycles(args))
     for i in range(ROUNDS):
         points = placed(target, args, np.tile(z, (COMPONENTS, 1)), size, key=jax.random.fold_in(key, i))
         mode = find_mode(target.density, (points, *args), z, settings.tolerance)
         moved = np.max(np.abs(mode.z - z) / np.sqrt(np.diag(mode.covariance)))
         z = mode.z
-        if moved < 0.1:
+        if moved < SETTLED:
             break
     near = np.vstack([z, mode.sample(COMPONENTS - 1, settings.seed)])
     points = placed(target, args, near, size, key=key)
-    return points, find_mode(target.density, (points, *args), z, settings.tolerance)
+    mode = find_mode(target.density, (points, *args), z, settings.tolerance)
+    if not moved < SETTLED and not mode.status:
+        said = f"The mode still moved by {moved:.2g} posterior sd after {ROUNDS} rounds: raise `points`, or tighten priors."
+        mode = dataclasses.replace(mode, status=said)
+    return points, mode
 
 
-def points_each(points: int | str, people: int, cheap: bool) -> int:
+def points_each(points: int | str, people: int, dims: int, cheap: bool) -> int:
     """Points for each person: as said, or what comes to a fair total for all, the more the fewer they are."""
     if not isinstance(points, str):
         return points
     total, each = (TOTAL, EACH) if cheap else (FEW, EACH_OF_FEW)
-    return int(np.clip(2 ** round(np.log2(total / people)), *each))
+    enough = 2 ** int(np.ceil(np.log2(4 * dims)))
+    return max(enough, int(np.clip(2 ** round(np.log2(total / people)), *each)))
 
 
 def placed(target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key: PRNGKeyArray) -> Points:
     """Points for laws of tastes `z [components, size]`, the likeliest first."""
     dtype = target.density.start.dtype
     dims = jax.eval_shape(target.tastes_at, target.density.start, args).root.shape[0]
+    require(
+        points >= 4 * dims,  # moments of fewer points cannot be matched to those of a normal law
+        f"`points` must be at least {4 * dims} where tastes have {dims} dimensions, got {points}.",
+    )
     numbers = sobol(points, dims, int(np.asarray(jax.random.key_data(key)).ravel()[-1]))
     return target.place(jnp.asarray(z, dtype), args, jnp.asarray(numbers), jax.random.fold_in(key, points))
 

@@ -10,7 +10,8 @@ costs a few multiplications a point for each new :math:`\theta`, and no choice m
 importance sampling to reduce computational burden in simulation estimation"). The proposal :math:`q_i` is a mixture of
 Laplace approximations of person i's posterior, one for each of several :math:`\theta` out of the posterior of what all share,
 and of their prior: so it covers wherever :math:`\theta` may go, small spreads included, and its tails are as heavy as the
-prior's (a defensive mixture; T. Hesterberg 1995). Points are scrambled Sobol numbers, shifted anew for each person.
+prior's (a defensive mixture; T. Hesterberg 1995). Points are scrambled Sobol numbers, their bits flipped
+anew for each person, and moved to have mean 0 and covariance 1 exactly: scores of a normal law are linear and quadratic.
 """
 
 from typing import Any, NamedTuple
@@ -78,7 +79,7 @@ def place_points(
         model: the model. `args`: its arguments.
         tastes: laws with a leading axis of components; the first is the most likely one.
         numbers: Sobol numbers; a multiple of the number of components and one more, that of the prior.
-        key: shifts them for each person.
+        key: flips their bits for each person.
     """
     people = model.people(*args)
     first = jax.tree.map(lambda x: x[0], tastes)

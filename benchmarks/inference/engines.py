@@ -4,18 +4,14 @@
 documentation writes them, with the same priors; a log-softmax over alternatives in every one.
 """
 
-import time
+import json
+import os
+import resource
+import sys
+from typing import Any
 
-WALL = time.perf_counter()
-
-import json  # noqa: E402
-import os  # noqa: E402
-import resource  # noqa: E402
-import sys  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import problems  # noqa: E402
+import numpy as np
+import problems
 
 K = problems.ATTRIBUTES
 
@@ -235,8 +231,7 @@ ENGINES: dict[str, Any] = {
 if __name__ == "__main__":
     engine, problem, *sizes = sys.argv[1:]
     draws = ENGINES[engine](problem, *map(int, sizes))
-    wall = time.perf_counter() - WALL
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(x.ru_utime + x.ru_stime for x in spent)
     peak = max(x.ru_maxrss for x in spent) / 1024
-    print(json.dumps({"wall": wall, "cpu": cpu, "peak_mb": peak, "numbers": summary(draws)}))
+    print(json.dumps({"cpu": cpu, "peak_mb": peak, "numbers": summary(draws)}))

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def run(python: str, engine: str, problem: str, sizes: tuple[int, ...], cache: s
     if not cache:
         home.pop("JAX_COMPILATION_CACHE_DIR")
     command = [python, str(HERE / "engines.py"), engine, problem, *map(str, sizes)]
+    begin = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=home, cwd=HERE, check=False)
     if done.returncode:
         print(f"  {engine}: left out ({done.stderr.strip().splitlines()[-1][:150]})")
         return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return {"wall": time.perf_counter() - begin, **json.loads(done.stdout.strip().splitlines()[-1])}
 
 
 def against(found: dict[str, Any], truth: dict[str, Any] | None) -> str:

@@ -93,7 +93,7 @@ class CutsFromShares(dist.Distribution):
         -1.3863
     """
 
-    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}  # noqa: RUF012
+    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
     support = constraints.ordered_vector  # pyright: ignore[reportIncompatibleMethodOverride,reportAssignmentType]
     pytree_data_fields = ("concentration",)
 
