@@ -17,7 +17,7 @@ from ._svi import run_svi
 LEAST_FOR_K = 100  # draws, below which a k-hat says nothing
 
 
-def flat(start: dict[str, np.ndarray]) -> np.ndarray:
+def flat(start: dict[str, Any]) -> np.ndarray:
     """Sites as the one vector of their `Density`."""
     return np.asarray(ravel_pytree({name: np.asarray(x, float) for name, x in start.items()})[0])
 
