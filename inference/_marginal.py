@@ -18,13 +18,13 @@ from ..models.hierarchy import AbstractHierarchy, Tastes
 from ._density import Arguments, Density
 from ._drawn import Settings
 from ._mode import Mode, find_mode
-from ._points import Points, log_terms, mixture, place_points, sobol
+from ._points import Points, log_sums, log_terms, mixture, place_points, sobol
 
 TOTAL, EACH = 2**16, (128, 1024)  # points for all people and, whatever comes of that, least and most for each
 FEW, EACH_OF_FEW = 2**14, (32, 256)  # the same where each point costs a likelihood each time
 COMPONENTS = 3  # laws of tastes the points are made for; one more is the prior of the likeliest
 ROUNDS, SETTLED = 20, 0.1  # of placing points and climbing, at most; how far the last one moved, in posterior sds
-REFRESH = 2  # moves of a drawn taste, which remove what is left of the points it was drawn among
+REFRESH = 1  # move of a drawn taste, which removes most of what is left of the points it was drawn among
 ABREAST = 8  # draws at a time: what they share is then read once
 LONE = 12  # moves of a taste that was only proposed
 
@@ -40,8 +40,7 @@ class Marginal:
         self.tastes = jax.jit(self._tastes_of)
 
     def _numpyro_model(self, points: Points, *args: Any) -> None:
-        terms = log_terms(self.model, self.model.shared(*args), points, args)
-        numpyro.factor("people", jax.nn.logsumexp(terms, 0).sum())
+        numpyro.factor("people", log_sums(self.model, self.model.shared(*args), points, args).sum())
 
     def tastes_at(self, z: Array, args: Arguments) -> Tastes:
         """The law of tastes at one vector of what all share."""
@@ -61,7 +60,7 @@ class Marginal:
         self, z: Float[Array, "draws size"], points: Points, args: Arguments
     ) -> Float[Array, "draws people"]:
         """Each person's log-likelihood."""
-        one = lambda z: jax.nn.logsumexp(log_terms(self.model, self.tastes_at(z, args), points, args), 0)
+        one = lambda z: log_sums(self.model, self.tastes_at(z, args), points, args)
         return jax.lax.map(one, z, batch_size=ABREAST)
 
     def _tastes_of(
@@ -74,7 +73,7 @@ class Marginal:
         people = jnp.arange(points.log_weight.shape[1])
 
         def weighed(tastes, key):
-            terms = log_terms(self.model, tastes, points, args)
+            terms, rest = log_terms(self.model, tastes, points, args)
             weight = jnp.exp(terms - jnp.max(terms, 0, keepdims=True))
             wanted = jax.random.uniform(key, people.shape, weight.dtype) * weight.sum(0)
             # A running sum, written out: compilers for CPUs make a cumulative sum quadratic in its length.
@@ -83,14 +82,14 @@ class Marginal:
             at = jnp.minimum(at, terms.shape[0] - 1)
             near = points.near[:, at, people].T
             size = jnp.log(jnp.asarray(terms.shape[0], terms.dtype))
-            return (near @ points.root.T) + points.centre, terms[at, people] + size
+            return (near @ points.root.T) + points.centre, terms[at, people] + rest + size
 
         def proposed(tastes, key):
             which, noise = jax.random.split(key)
             part = jax.random.randint(which, people.shape, 0, points.bumps.centre.shape[0])
             z = jax.random.normal(noise, points.bumps.centre.shape[1:], points.log_weight.dtype)
             taste = points.bumps.centre[part, people] + jnp.sum(points.bumps.root[part, people] * z[:, None], -1)
-            return taste, log_terms(self.model, tastes, self._at(points, taste, tastes, args), args)[0]
+            return taste, log_sums(self.model, tastes, self._at(points, taste, tastes, args), args)
 
         def one(given):
             z, key = given

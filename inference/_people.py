@@ -54,6 +54,7 @@ def find_people(likelihood: PeopleLikelihood, tastes: Tastes, people: int) -> Bu
     """
     mean, root, _ = tastes
     dims = root.shape[0]
+    slack = 8 * jnp.finfo(root.dtype).eps  # heights this close in proportion are not told apart
 
     def climb(z):
         return likelihood(mean + z @ root.T) - 0.5 * jnp.sum(z**2, -1)
@@ -70,7 +71,7 @@ def find_people(likelihood: PeopleLikelihood, tastes: Tastes, people: int) -> Bu
         # A Cholesky factor of an indefinite matrix is NaN, and NaN does not climb: the damping then grows.
         move = jax.vmap(lambda a, b: jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(a), True), b))(shifted, gradient)
         trial = climb(z + move)
-        better = trial >= height
+        better = trial >= height - slack * (1 + jnp.abs(height))
         z = jnp.where(better[:, None], z + move, z)
         damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 0.1))
         far = ~better | (jnp.max(jnp.abs(move), -1) > 1e-3)

@@ -118,10 +118,18 @@ def _matched(z: Float[Array, "points people dims"]) -> Float[Array, "points peop
     return jnp.einsum("pij,spj->spi", jax.scipy.linalg.solve_triangular(root, unit, lower=True), z)
 
 
+def log_sums(
+    model: AbstractHierarchy, tastes: Tastes, points: Points, args: tuple[Any, ...]
+) -> Float[Array, " people"]:
+    """Each person's log-likelihood."""
+    terms, rest = log_terms(model, tastes, points, args)
+    return jax.nn.logsumexp(terms, 0) + rest
+
+
 def log_terms(
     model: AbstractHierarchy, tastes: Tastes, points: Points, args: tuple[Any, ...]
-) -> Float[Array, "points people"]:
-    """Log of each term of the sum over points: its log-sum-exp over points is a person's log-likelihood."""
+) -> tuple[Float[Array, "points people"], Float[Array, "#people"]]:
+    """Log of each term of the sum over points, and what is the same for all of a person's: added last, it is cheap."""
     dims, dtype = points.root.shape[0], points.features.dtype
     relative = jax.scipy.linalg.solve_triangular(points.root, tastes.root, lower=True)
     inverse = jax.scipy.linalg.solve_triangular(relative, jnp.eye(dims, dtype=dtype), lower=True)
@@ -135,8 +143,8 @@ def log_terms(
     terms = (weight @ points.features).reshape(points.log_weight.shape) + points.log_weight
     if not alike:
         terms = terms + jnp.einsum("dsp,pd->sp", points.near, pull)
-    terms = terms - 0.5 * jnp.sum(pull * mean, -1) - jnp.log(jnp.abs(jnp.diag(tastes.root))).sum()
+    rest = -0.5 * jnp.sum(pull * mean, -1) - jnp.log(jnp.abs(jnp.diag(tastes.root))).sum()
     if jax.tree.leaves(tastes.fixed):
         evaluate = jax.checkpoint(lambda b: model.person_log_likelihood(b, tastes.fixed, *args))
         terms = terms + jax.lax.map(evaluate, points.taste)
-    return terms
+    return terms, rest
