@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 # draws, warm-up and chains of each: what serves it best among those tried
 PLANS = {
     "mixed": {
-        "fairhand": (500, 200, 4), "numpyro": (1000, 500, 2), "blackjax": (1000, 500, 2), "pymc": (1000, 500, 2),
+        "fairhand": (2000, 200, 4), "numpyro": (1000, 500, 2), "blackjax": (1000, 500, 2), "pymc": (1000, 500, 2),
         "nutpie": (1000, 500, 2),
     },
     "logit": {n: (1000, 500, 4) for n in ("fairhand", "numpyro", "blackjax", "pymc", "nutpie")},

@@ -1,0 +1,1 @@
+"""Participatory objectives: people say how much inequality they accept, and that shapes what is maximised."""

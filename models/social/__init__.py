@@ -1,0 +1,1 @@
+"""Social preferences: what people would give up so that others have less, or more."""
