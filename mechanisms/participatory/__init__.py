@@ -1,1 +1,14 @@
-"""Participatory objectives: people say how much inequality they accept, and that shapes what is maximised."""
+"""Participatory objectives: people say how much inequality they accept, and that shapes what is maximised.
+
+Shirali, Finocchiaro and Abebe (2024). Solvers return an allocation, a bound on all others and the gap between them.
+"""
+
+from .dual import dual_value as dual_value
+from .measures import Inequality as Inequality
+from .measures import inequality as inequality
+from .measures import is_concave as is_concave
+from .measures import supergradient as supergradient
+from .measures import welfare as welfare
+from .society import society as society
+from .solution import Solution as Solution
+from .solve import solve as solve
