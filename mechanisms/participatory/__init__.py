@@ -12,3 +12,5 @@ from .measures import welfare as welfare
 from .society import society as society
 from .solution import Solution as Solution
 from .solve import solve as solve
+from .two_agents import TwoAgents as TwoAgents
+from .two_agents import two_agents as two_agents

@@ -69,6 +69,7 @@ def check_problem(
     agents, items = values.shape[-2:]
     alpha, beta = check_social(alpha, "alpha", agents), check_social(beta, "beta", agents)
     batch = common_batch(("values", values.shape[:-2]), ("alpha", alpha.shape[:-1]), ("beta", beta.shape[:-1]))
+    require(0 not in batch, f"`values` must have at least one problem along each leading axis; got {batch}.")
     disposal, counts = check_disposal(disposal), check_counts(counts, agents)
     caps = check_caps(caps, items)
     check_room(caps, disposal, agents if counts is None else counts.sum())
@@ -119,7 +120,7 @@ def common_batch(*named: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def check_disposal(disposal: Any) -> str:
-    """ "forbidden" or "free"."""
+    """What may be thrown away: nothing ("forbidden") or anything ("free")."""
     require(
         isinstance(disposal, str) and disposal in DISPOSALS,
         f"`disposal` must be 'forbidden' or 'free'; got {disposal!r}.",

@@ -8,11 +8,16 @@ import numpy as np
 from ...models._check import require
 from ._check import Problem, check_problem, check_tolerance
 from .dual import fill
+from .one_item import scales
 from .solution import Solution, certified, stacked
+from .two_agents import applies
+from .types import merge
 
 METHODS = ("auto", "two_agent", "one_item", "aligned", "types", "lp", "cutting_plane", "first_order")
 #: Up to so many rows `auto` takes the linear program, whose size grows with their square.
 LP_ROWS = 60
+#: Up to so many agents `auto` takes the closed form of one item, where they mind inequality differently, and where alike.
+SOME, MANY = 1000, 10_000_000
 
 #: (values, alpha, beta, caps, disposal, counts, tol, max_steps) -> (shares, sigma), float64 NumPy, one checked problem.
 BackEnd = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -36,19 +41,21 @@ def solve(
     .. math:: x^\theta \in \arg\max_{x \in X} \sum_i u_i(x) - \alpha_i I^+_i(x) - \beta_i I^-_i(x), \qquad
         u_i(x) = \sum_j a_{ij} x_{ij}
 
-    where I+ and I- are those of `inequality`, shares of an item sum to 1 (at most 1 under free disposal), and nobody gets
-    more than the cap. Whatever the method, the answer carries a dual and the gap to it, recomputed from what is returned.
+    where I+ and I- are those of `inequality`, shares of an item sum to 1 (at most 1 under free disposal), and nobody
+    gets more than the cap. Whatever the method, the answer carries a dual and the gap to it, recomputed from what is
+    returned.
 
     Args:
         values: `[..., agents, items]`, in utils, not negative. Any number of leading axes, solved one by one.
-        alpha: `[..., agents]` or a number: aversion to being behind, dimensionless; may be negative where `is_concave`.
+        alpha: `[..., agents]` or a number: aversion to being behind, dimensionless; may be negative where
+            `is_concave`.
         beta: `[..., agents]` or a number: aversion to being ahead.
         caps: one agent's largest share of an item, a number or `[items]`, in (0, 1].
         disposal: "forbidden" or "free".
-        counts: `[agents]`, whole numbers: row k stands for that many identical agents, and every field of the result is one
-            member's.
-        method: "auto" merges identical agents and takes the cheapest exact method that applies, else "first_order". Or one of
-            "two_agent", "one_item", "aligned", "types", "lp", "cutting_plane", "first_order".
+        counts: `[agents]`, whole numbers: row k stands for that many identical agents, and every field of the result
+            is one member's.
+        method: "auto" merges identical agents and takes the cheapest exact method that applies, else "first_order".
+            Or one of "two_agent", "one_item", "aligned", "types", "lp", "cutting_plane", "first_order".
         tol: relative gap: converged iff gap <= tol * (greatest total utility).
         max_steps: most iterations, where the method iterates.
         throw: whether to raise where the gap stays above `tol`.
@@ -85,8 +92,6 @@ def _one(p: Problem, method: str, tol: float, max_steps: int) -> Solution:
 
 
 def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
-    from .types import merge
-
     data = (p.values, p.alpha, p.beta, p.caps, p.disposal, p.counts)
     if not (p.alpha.any() or p.beta.any()) or (p.counts is None and len(p.values) == 1):
         shares = fill(p.values, p.caps, p.disposal, p.counts)
@@ -104,7 +109,16 @@ def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
 
 def _special(p: Problem) -> str | None:
     """The closed form that applies, if any."""
-    return None
+    if (p.caps < 1).any() and len(p.values) != 2:
+        return None
+    single = p.counts is None or p.counts.max() == 1
+    if single and applies(p.alpha, p.beta):
+        return "two_agent"
+    alike = (p.alpha == p.alpha[0]).all() and (p.beta == p.beta[0]).all()
+    agents = len(p.values) if p.counts is None else p.counts.sum()
+    if (p.caps < 1).any() or (agents > (MANY if alike else SOME)) or scales(p.values) is None:
+        return None
+    return "one_item" if p.values.shape[1] == 1 else "aligned"
 
 
 def _back_end(method: str) -> BackEnd:

@@ -18,8 +18,9 @@ class Types(NamedTuple):
 def merge(values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, counts: np.ndarray | None = None) -> Types:
     """Agents with the same values, alpha and beta, to the last bit, merged.
 
-    Identical agents have equal utilities at an optimum, since welfare is concave and does not know their names [D]; so the types'
-    problem, with pair weights g_k g_l / (n - 1) and caps g_k b_j on what a type gets, is the agents' problem.
+    Identical agents have equal utilities at an optimum, since welfare is concave and does not know their names [D];
+    so the types' problem, with pair weights g_k g_l / (n - 1) and caps g_k b_j on what a type gets, is the agents'
+    problem.
 
     Types keep the order in which they first come.
     """
@@ -41,3 +42,29 @@ def merge(values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, counts: np.nd
     kind, first = rank[kind], first[by_coming]
     weight = np.bincount(kind, None if counts is None else counts).round().astype(np.int64)
     return Types(values[first], alpha[first], beta[first], weight, kind)
+
+
+def solve_types(
+    values: np.ndarray,
+    alpha: np.ndarray,
+    beta: np.ndarray,
+    caps: np.ndarray,
+    disposal: str,
+    counts: np.ndarray | None = None,
+    tol: float = 1e-6,
+    max_steps: int = 20000,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The linear program of the types, exact whatever the number of agents; its size grows with the square of the types.
+
+    Arguments as in `solve_one`.
+
+    Returns:
+        Shares `[agents, items]` and sigma `[agents]`, alike for identical agents.
+
+    Source: [D].
+    """
+    from .lp import solve_lp
+
+    types = merge(values, alpha, beta, counts)
+    shares, sigma = solve_lp(*types[:3], caps, disposal, types.counts, tol, max_steps)
+    return shares[types.kind], sigma[types.kind]
