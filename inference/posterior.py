@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .compare import LeaveOneOut
     from .tastes import Ratio
 
-ROOMS = ("choice", "rankings", "ratings")  # of `models`, where classes named in files are looked up
+ROOMS = ("choice", "rankings", "ratings", "social")  # of `models`, where classes named in files are looked up
 
 
 class Posterior:

@@ -4,6 +4,7 @@ from . import ballots as ballots
 from . import choice as choice
 from . import rankings as rankings
 from . import ratings as ratings
+from . import social as social
 from .budget_demand import budget_logit as budget_logit
 from .laws import AbstractLaw as AbstractLaw
 from .laws import Beta as Beta
