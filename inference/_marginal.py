@@ -52,9 +52,11 @@ class Marginal:
         """Whether the likelihood of a person's data depends on their taste alone, so that it is computed once."""
         return not jax.tree.leaves(jax.eval_shape(self.tastes_at, self.density.start, args).fixed)
 
-    def _place(self, z: Float[Array, "components size"], args: Arguments, numbers: Array, key: PRNGKeyArray) -> Points:
+    def _place(
+        self, z: Float[Array, "components size"], args: Arguments, numbers: Array, matched: Array, key: PRNGKeyArray
+    ) -> Points:
         tastes = jax.vmap(lambda z: self.tastes_at(z, args))(z)
-        return place_points(self.model, tastes, args, numbers, key=key)
+        return place_points(self.model, tastes, args, numbers, matched, key=key)
 
     def _log_likelihood(
         self, z: Float[Array, "draws size"], points: Points, args: Arguments
@@ -150,8 +152,10 @@ def points_each(points: int | str, people: int, dims: int, cheap: bool) -> int:
     return max(enough, int(np.clip(2 ** round(np.log2(total / people)), *each)))
 
 
-def placed(target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key: PRNGKeyArray) -> Points:
-    """Points for laws of tastes `z [components, size]`, the likeliest first."""
+def placed(
+    target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key: PRNGKeyArray, matched: bool = True
+) -> Points:
+    """Points for laws of tastes `z [components, size]`, the likeliest first, with moments `matched` or as they fall."""
     dtype = target.density.start.dtype
     dims = jax.eval_shape(target.tastes_at, target.density.start, args).root.shape[0]
     require(
@@ -159,7 +163,8 @@ def placed(target: Marginal, args: Arguments, z: np.ndarray, points: int, *, key
         f"`points` must be at least {4 * dims} where tastes have {dims} dimensions, got {points}.",
     )
     numbers = sobol(points, dims, int(np.asarray(jax.random.key_data(key)).ravel()[-1]))
-    return target.place(jnp.asarray(z, dtype), args, jnp.asarray(numbers), jax.random.fold_in(key, points))
+    key = jax.random.fold_in(key, points)
+    return target.place(jnp.asarray(z, dtype), args, jnp.asarray(numbers), jnp.asarray(matched), key)
 
 
 @lru_cache(maxsize=16)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from ..models.hierarchy import AbstractHierarchy, Tastes
 from ._people import Bumps, find_people
@@ -59,6 +59,11 @@ def sobol(points: int, dims: int, seed: int) -> np.ndarray:
     return (scipy.stats.qmc.Sobol(dims, scramble=True, rng=seed, bits=32).random(points) * 2**32).astype(np.uint32)
 
 
+def normal_numbers(bits: UInt32[Array, "*shape"], dtype: Any) -> Float[Array, "*shape"]:
+    """Standard normal numbers out of 32-bit fractions; 23 bits are kept, so that none is rounded to 1 in float32."""
+    return jax.scipy.special.ndtri((bits >> 9).astype(dtype) / 2**23 + 2**-24)
+
+
 def mixture(bumps: Bumps, taste: Float[Array, "people dims"]) -> Float[Array, " people"]:
     """Log density of the mixture of `bumps`, components in front, with equal shares."""
     each = bumps.log_density(jnp.broadcast_to(taste, bumps.centre.shape))
@@ -70,6 +75,7 @@ def place_points(
     tastes: Tastes,
     args: tuple[Any, ...],
     numbers: UInt32[Array, "points dims"],
+    matched: Bool[Array, ""],
     *,
     key: PRNGKeyArray,
 ) -> Points:
@@ -79,6 +85,8 @@ def place_points(
         model: the model. `args`: its arguments.
         tastes: laws with a leading axis of components; the first is the most likely one.
         numbers: Sobol numbers; a multiple of the number of components and one more, that of the prior.
+        matched: whether the mixture's own points have their moments matched: scores are then free of noise, the sum is not
+            free of bias.
         key: flips their bits for each person.
     """
     people = model.people(*args)
@@ -94,10 +102,9 @@ def place_points(
     components, size = bumps.centre.shape[0], numbers.shape[0]
     flips = jax.random.bits(key, (people, numbers.shape[1]), jnp.uint32)
     dtype = first.root.dtype
-    u = ((numbers[:, None] ^ flips) >> 8).astype(dtype) / 2**24 + 2**-25
-    z = jax.scipy.special.ndtri(u)
+    z = normal_numbers(numbers[:, None] ^ flips, dtype)
     own = size - size // components
-    z = jnp.concatenate([_matched(z[:own]), z[own:]]).reshape(components, size // components, people, -1)
+    z = jnp.concatenate([jnp.where(matched, _matched(z[:own]), z[:own]), z[own:]]).reshape(components, size // components, people, -1)
     taste = bumps.centre[:, None] + jnp.einsum("cpij,cspj->cspi", bumps.root, z)
     taste = taste.reshape(size, people, -1)
     log_weight = -jax.lax.map(lambda b: mixture(bumps, b), taste) - jnp.log(jnp.asarray(size, taste.dtype))

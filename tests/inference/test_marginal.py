@@ -10,7 +10,7 @@ import pytest
 import fairhand as fh
 from fairhand.inference._drawn import Settings
 from fairhand.inference._marginal import marginal, placed, settle
-from fairhand.inference._points import log_sums, log_terms
+from fairhand.inference._points import log_sums, log_terms, normal_numbers
 from fairhand.inference._precision import cast
 from fairhand.inference._whole import flat
 from fairhand.models import choice
@@ -65,12 +65,14 @@ def quadrature(model, tastes: Tastes, args) -> tuple[np.ndarray, tuple]:
 def test_the_likelihood_is_that_of_quadrature(model, settled):
     args, target, points, mode = settled[model]
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
-        fine = placed(target, args, np.vstack([mode.z] * 3), 2048, key=jax.random.key(3))
+        fine, free = (
+            placed(target, args, np.vstack([mode.z] * 3), 2048, key=jax.random.key(3), matched=m) for m in (True, False)
+        )
         for step in (0.0, 0.7, -0.7):  # also away from where the points were placed
             z = mode.z + step * np.sqrt(np.diag(mode.covariance))
             tastes = target.tastes_at(jnp.asarray(z), args)
             exact, _ = quadrature(model, tastes, args)
-            for at in (points, fine):
+            for at in (points, fine, free):
                 terms, rest = (np.asarray(x) for x in log_terms(model, tastes, at, args))
                 found = log_sums(model, tastes, at, args)
                 # Errors of plain Monte Carlo with these weights; Sobol numbers do better.
@@ -78,6 +80,14 @@ def test_the_likelihood_is_that_of_quadrature(model, settled):
                 error = np.sqrt((weight**2).sum(0) - 1 / len(weight))
                 assert np.max(np.abs(np.asarray(found) - exact) / error) < 4
                 assert np.sqrt(np.mean((np.asarray(found) - exact) ** 2)) < 2 / len(weight) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_number_is_infinite(dtype):
+    """In float32 a fraction just below 1 must not be rounded to it."""
+    with jax.enable_x64(dtype == "float64"):
+        z = np.asarray(normal_numbers(jnp.array([0, 2**32 - 1], jnp.uint32), jnp.dtype(dtype)))
+    assert z.dtype == dtype and np.all(np.isfinite(z)) and abs(z.sum()) < 0.1 and z[1] > 5
 
 
 def test_the_mode_is_that_of_the_quadrature(settled):
