@@ -3,6 +3,8 @@
 Shirali, Finocchiaro and Abebe (2024). Solvers return an allocation, a bound on all others and the gap between them.
 """
 
+from .compare import Comparison as Comparison
+from .compare import compare as compare
 from .dual import dual_value as dual_value
 from .measures import Inequality as Inequality
 from .measures import inequality as inequality

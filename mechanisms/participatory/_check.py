@@ -49,7 +49,7 @@ def numbers(x: Any, name: str, *, nan: bool = False) -> np.ndarray:
     )
     try:
         array = np.asarray(x)
-        array = array.astype(np.float64) if array.dtype.kind in "fiub" or array.dtype.name == "bfloat16" else None
+        array = np.asarray(array, np.float64) if array.dtype.kind in "fiub" or array.dtype.name == "bfloat16" else None
     except (TypeError, ValueError):
         array = None
     if array is None:

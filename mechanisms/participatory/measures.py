@@ -1,11 +1,11 @@
 r"""How unequal utilities are, and what people think of it, in O(n log n).
 
 With utilities sorted and :math:`d_l = u_{(l)} - u_{(l-1)}`, agent of rank r is ahead of the others by
-:math:`\sum_{l \le r} (l - 1) d_l` and behind them by :math:`\sum_{l > r} (n - l + 1) d_l` in total. All terms are positive, so
-nothing cancels, and no pair of agents is ever looked at.
+:math:`\sum_{l \le r} (l - 1) d_l` and behind them by :math:`\sum_{l > r} (n - l + 1) d_l` in total. All terms are
+positive, so nothing cancels, and no pair of agents is ever looked at.
 
-All functions take NumPy, JAX arrays and lists. Where numbers are known they compute in NumPy's float64; inside a JAX program
-(`jit`, `vmap`, `grad`) in JAX, in the dtype that came.
+All functions take NumPy, JAX arrays and lists. Where numbers are known they compute in NumPy's float64; inside a JAX
+program (`jit`, `vmap`, `grad`) in JAX, in the dtype that came.
 """
 
 from types import ModuleType
@@ -19,6 +19,9 @@ from jaxtyping import Array, Bool, Float
 
 from ...models._check import require
 from ._check import ROUNDING, check_social, common_batch, numbers, traced
+
+#: From so many agents on, orders are found in the bits.
+MANY = 1 << 14
 
 Vector = Float[Array | np.ndarray, "*batch agents"]
 Number = Float[Array | np.ndarray | np.generic, "*batch"]
@@ -39,7 +42,8 @@ class Inequality(eqx.Module):
 def inequality(utilities: Any) -> Inequality:
     r"""How far each agent is behind the others, and ahead of them, on average.
 
-    .. math:: I^+_i = \frac{1}{n-1} \sum_{k \ne i} (u_k - u_i)^+, \qquad I^-_i = \frac{1}{n-1} \sum_{k \ne i} (u_i - u_k)^+
+    .. math:: I^+_i = \frac{1}{n-1} \sum_{k \ne i} (u_k - u_i)^+, \qquad I^-_i = \frac{1}{n-1} \sum_{k \ne i} (u_i -
+    u_k)^+
 
     Mind the sign: I+ is about others who are *richer*. Both are 0 for a single agent.
 
@@ -97,9 +101,9 @@ def supergradient(utilities: Any, alpha: Any, beta: Any) -> Vector:
     .. math:: (n - 1)\, \sigma_i = \alpha_i \#\text{above} - \beta_i \#\text{below}
         - \sum_{\text{below}} \alpha_k + \sum_{\text{above}} \beta_k
 
-    so that :math:`W(u) = \sum_i (1 + \sigma_i) u_i` and :math:`\sum_i \sigma_i = 0`. It is a vertex of the base polytope
-    Σ of duals. At ties any order gives a supergradient and the same W; here the later index counts as above. At an optimum with
-    equal utilities the *optimal* dual is usually no vertex: take `Solution.sigma`, not this.
+    so that :math:`W(u) = \sum_i (1 + \sigma_i) u_i` and :math:`\sum_i \sigma_i = 0`. It is a vertex of the base
+    polytope Σ of duals. At ties any order gives a supergradient and the same W; here the later index counts as above.
+    At an optimum with equal utilities the *optimal* dual is usually no vertex: take `Solution.sigma`, not this.
 
     Args:
         utilities: `[..., agents]`.
@@ -127,8 +131,8 @@ def is_concave(alpha: Any, beta: Any) -> Bool[Array | np.ndarray | np.generic, "
 
     .. math:: \alpha_i + \beta_i + \alpha_k + \beta_k \ge 0 \quad \text{for all } i \ne k
 
-    The two smallest values of alpha + beta decide. Negative weights are fine as long as this holds. Rounding of a part in 1e12 is
-    forgiven.
+    The two smallest values of alpha + beta decide. Negative weights are fine as long as this holds. Rounding of a
+    part in 1e12 is forgiven.
 
     Args:
         alpha: `[..., agents]`, or a number, which stands for one agent.
@@ -166,9 +170,25 @@ def is_concave(alpha: Any, beta: Any) -> Bool[Array | np.ndarray | np.generic, "
 
 def weighted_welfare(u: Any, alpha: Any, beta: Any, counts: Any = None, xp: ModuleType = np) -> Any:
     """`welfare`, where row k stands for `counts[k]` agents; arguments of one shape."""
-    found = _inequality(u, counts, xp)
-    each = u - alpha * found.disadvantage - beta * found.advantage
-    return (each if counts is None else counts * each).sum(-1)
+    n = u.shape[-1]
+    plain = u.sum(-1) if counts is None else (counts * u).sum(-1)
+    if n == 1:
+        return plain
+    order, ranked = _order(u, xp)
+    sort = lambda x: _take(x, order, xp)
+    step = ranked[..., 1:] - ranked[..., :-1]
+    behind, ahead = sort(alpha), sort(beta)
+    if counts is None:
+        total, below = n, xp.broadcast_to(xp.arange(1, n, dtype=u.dtype), step.shape)
+    else:
+        g = sort(xp.broadcast_to(counts.astype(u.dtype), u.shape))
+        total, behind, ahead = counts.sum(), g * behind, g * ahead
+        below = _sums(g, xp)[..., :-1]
+    mine = _sums(behind, xp)[..., :-1]  # alpha of those below the step
+    theirs = _sums(ahead, xp)
+    theirs = theirs[..., -1:] - theirs[..., :-1]  # beta of those above it
+    penalty = step * (below * theirs + (total - below) * mine)
+    return plain - penalty.sum(-1) / (total - 1)
 
 
 def weighted_supergradient(u: Any, alpha: Any, beta: Any, counts: Any = None, xp: ModuleType = np) -> Any:
@@ -180,8 +200,8 @@ def weighted_supergradient(u: Any, alpha: Any, beta: Any, counts: Any = None, xp
         one, total = counts.astype(u.dtype), counts.sum()
     if n == 1:
         return xp.zeros_like(u)
-    order = _order(u, xp)
-    sort = lambda x: xp.take_along_axis(xp.broadcast_to(x, u.shape), order, -1)
+    order, _ = _order(u, xp)
+    sort = lambda x: _take(xp.broadcast_to(x, u.shape), order, xp)
     a, b = sort(alpha), sort(beta)
     g = 1 if counts is None else sort(one)
     below = ranks if counts is None else _sums(g, xp) - g
@@ -198,14 +218,13 @@ def _inequality(u: Any, counts: Any, xp: ModuleType) -> Inequality:
     n = u.shape[-1]
     if n == 1:
         return Inequality(xp.zeros_like(u), xp.zeros_like(u))
-    order = _order(u, xp)
-    ranked = xp.take_along_axis(u, order, -1)
+    order, ranked = _order(u, xp)
     step = ranked[..., 1:] - ranked[..., :-1]
     if counts is None:
         total, below = n, xp.broadcast_to(xp.arange(1, n, dtype=u.dtype), step.shape)
     else:
         total = counts.sum()
-        g = xp.take_along_axis(xp.broadcast_to(counts.astype(u.dtype), u.shape), order, -1)
+        g = _take(xp.broadcast_to(counts.astype(u.dtype), u.shape), order, xp)
         below = _sums(g, xp)[..., :-1]
     none = xp.zeros_like(u[..., :1])
     ahead = xp.concatenate([none, _sums(below * step, xp)], -1) / (total - 1)
@@ -213,12 +232,42 @@ def _inequality(u: Any, counts: Any, xp: ModuleType) -> Inequality:
     return Inequality(_unsort(behind, order, xp), _unsort(ahead, order, xp))
 
 
-def _order(u: Any, xp: ModuleType) -> Any:
-    return jnp.argsort(u, -1) if xp is jnp else np.argsort(u, -1, kind="stable")
+def _take(x: Any, order: Any, xp: ModuleType) -> Any:
+    if xp is np and not any(x.strides):  # one number for all
+        return x
+    return x.take(order, mode="clip") if xp is np and x.ndim == 1 else xp.take_along_axis(x, order, -1)
+
+
+def _order(u: Any, xp: ModuleType) -> tuple[Any, Any]:
+    """What sorts the last axis, and that sorted.
+
+    NumPy sorts whole numbers several times faster than it finds an order. Positive floats are ordered as their bits
+    are, so many of them are sorted with the index in place of the lowest bits; what that confuses is put right after.
+    """
+    if xp is jnp:
+        order = jnp.argsort(u, -1)
+        return order, jnp.take_along_axis(u, order, -1)
+    n = u.shape[-1]
+    if n < MANY:
+        order = np.argsort(u, -1)
+        return order, _take(u, order, np)
+    mask = np.int64((1 << (n - 1).bit_length()) - 1)
+    key = (u - u.min(-1, keepdims=True) + 0.0).view(np.int64)
+    key &= ~mask
+    key |= np.arange(n)
+    key.sort(-1)
+    key &= mask
+    ranked = _take(u, key, np)
+    if (ranked[..., 1:] < ranked[..., :-1]).any():
+        again = np.argsort(ranked, -1, kind="stable")
+        key, ranked = _take(key, again, np), _take(ranked, again, np)
+    return key, ranked
 
 
 def _sums(x: Any, xp: ModuleType) -> Any:
     """Running sums of the last axis; JAX's own are slow in big programs on CPUs."""
+    if xp is np and not any(x.strides):
+        return x * np.arange(1, x.shape[-1] + 1)
     return jax.lax.associative_scan(jnp.add, x, axis=x.ndim - 1) if xp is jnp else np.cumsum(x, -1)
 
 
@@ -242,11 +291,13 @@ def _arguments(utilities: Any, alpha: Any, beta: Any) -> tuple[Any, Any, Any, Mo
         u, a, b = (jnp.asarray(x) for x in (utilities, alpha, beta))
         shape = _broadcast(("utilities", u.shape), ("alpha", a.shape), ("beta", b.shape))
         dtype = jnp.result_type(u, a, b, jnp.float32)
-        return *(jnp.broadcast_to(x.astype(dtype), shape) for x in (u, a, b)), jnp
+        u, a, b = (jnp.broadcast_to(x.astype(dtype), shape) for x in (u, a, b))
+        return u, a, b, jnp
     u = _utilities(utilities)
     a, b = check_social(alpha, "alpha", u.shape[-1]), check_social(beta, "beta", u.shape[-1])
     batch = common_batch(("utilities", u.shape[:-1]), ("alpha", a.shape[:-1]), ("beta", b.shape[:-1]))
-    return *(np.broadcast_to(x, (*batch, u.shape[-1])) for x in (u, a, b)), np
+    u, a, b = (np.broadcast_to(x, (*batch, u.shape[-1])) for x in (u, a, b))
+    return u, a, b, np
 
 
 def _broadcast(*named: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:

@@ -42,4 +42,5 @@ def society(values: Any, alpha: Any = 0.0, beta: Any = 0.0) -> Population:
     named = {name: jnp.asarray(x) if traced(x) else np.asarray(x) for name, x in named.items()}
     batch = common_batch(("values", shape[:-2]), *((name, x.shape[:-1]) for name, x in named.items()))
     spread = lambda x, own: (jnp if traced(x) else np).broadcast_to(x, (*batch, *own))
-    return Population(spread(values, shape[-2:]), **{name: spread(x, shape[-2:-1]) for name, x in named.items()})
+    alpha, beta = (spread(x, shape[-2:-1]) for x in named.values())
+    return Population(spread(values, shape[-2:]), alpha=alpha, beta=beta)

@@ -78,9 +78,8 @@ def certified(
             f"`{method}` stopped at a relative gap of {relative:.2g}, above `tol` = {tol:.2g}: raise `max_steps`, loosen "
             "`tol`, or use the bound as it is."
         )
-    return Solution(
-        shares, utilities, sigma, *(np.float64(x) for x in (primal, dual, gap)), np.bool_(good), status, method
-    )
+    primal, dual, gap = np.float64(primal), np.float64(dual), np.float64(gap)
+    return Solution(shares, utilities, sigma, primal, dual, gap, np.bool_(good), status, method)
 
 
 def stacked(solutions: Sequence[S], batch: tuple[int, ...]) -> S:
@@ -92,7 +91,7 @@ def stacked(solutions: Sequence[S], batch: tuple[int, ...]) -> S:
     for field in dataclasses.fields(first):
         if field.name not in ("status", "method"):
             each = [getattr(s, field.name) for s in solutions]
-            arrays[field.name] = None if each[0] is None else np.stack(each).reshape(*batch, *np.shape(each[0]))
+            arrays[field.name] = None if each[0] is None else np.stack(each).reshape((*batch, *np.shape(each[0])))
     failed = [s.status for s in solutions if s.status]
     status = f"{len(failed)} of {len(solutions)} problems did not converge; the first: {failed[0]}" if failed else ""
     methods = ", ".join(dict.fromkeys(s.method for s in solutions))

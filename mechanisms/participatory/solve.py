@@ -77,13 +77,14 @@ def solve(
     problem = check_problem(values, alpha, beta, caps, disposal, counts)
     require(method in METHODS, f"`method` must be one of {', '.join(METHODS)}; got {method!r}.")
     tol, max_steps = check_tolerance(tol, max_steps)
-    found = stacked([_one(p, method, tol, max_steps) for p in problem.each()], problem.batch)
+    found = stacked([solve_checked(p, method, tol, max_steps) for p in problem.each()], problem.batch)
     if throw and found.status:
         raise RuntimeError(f"{found.status} Pass throw=False to take it as it is.")
     return found
 
 
-def _one(p: Problem, method: str, tol: float, max_steps: int) -> Solution:
+def solve_checked(p: Problem, method: str, tol: float, max_steps: int) -> Solution:
+    """One checked problem's `Solution`; it may not have converged."""
     data = (p.values, p.alpha, p.beta, p.caps, p.disposal, p.counts)
     if method == "auto":
         return _auto(p, tol, max_steps)
@@ -97,7 +98,7 @@ def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
         shares = fill(p.values, p.caps, p.disposal, p.counts)
         return certified(*data, shares, np.zeros(len(shares)), tol, "utilitarian")
     if special := _special(p):
-        return _one(p, special, tol, max_steps)
+        return solve_checked(p, special, tol, max_steps)
     types = merge(p.values, p.alpha, p.beta, p.counts)
     rows = len(types.values)
     merged = types.counts.max() > 1

@@ -117,7 +117,9 @@ def _cut(
     a1, a2, room = first[open_], second[open_], (most - least)[open_]
     # (a1 - a2) / (a1 + a2) without overflow, and exact where both are alike
     largest = np.maximum(a1, a2)
-    rho = (a1 / largest - a2 / largest) / (a1 / largest + a2 / largest)
+    both, apart = a1 / largest, a2 / largest
+    both, apart = both + apart, both - apart
+    rho = apart / both
     order = np.argsort(rho)
     rho, a1, a2 = rho[order], (room * a1)[order], (room * a2)[order]
 
@@ -139,7 +141,7 @@ def _cut(
         to_second[:rising] = 1
         before, after = excess[rising - 1], excess[rising]
         to_second[rising - 1] = np.clip(-before / (after - before), 0, 1)
-    shares = np.stack([most, least])
-    shares[1, open_[order]] = least[open_[order]] + room[order] * to_second
-    shares[0, open_[order]] = most[open_[order]] - room[order] * to_second
-    return shares, interval
+    moved = np.zeros(len(first))
+    moved[open_[order]] = to_second
+    moved *= most - least
+    return np.stack([most - moved, least + moved]), interval
