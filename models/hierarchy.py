@@ -6,6 +6,7 @@ Given what all share, people do not depend on each other. So a model says three 
 """
 
 import abc
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
+
+from ._check import require
 
 
 class Tastes(NamedTuple):
@@ -100,3 +103,15 @@ def taste_scalars(sites: Any, names: tuple[str, ...], unit: Any) -> dict[str, An
             for j, other in enumerate(names[:k]):
                 found[f"correlation[{other},{one}]"] = (lower[..., k, :] * lower[..., j, :]).sum(-1)
     return found
+
+
+def check_scales(prior_scale: float | None, spread_scale: float) -> None:
+    """Refuse scales of priors that would leave the spreads of tastes without a posterior."""
+    require(
+        prior_scale is not None,
+        "`prior_scale` must be finite: with a flat prior the spreads of tastes have no posterior.",
+    )
+    require(
+        bool(0 < spread_scale < math.inf),
+        f"`spread_scale` must be positive, got {spread_scale}.",
+    )

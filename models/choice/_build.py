@@ -1,13 +1,14 @@
 """From coefficients and data to a world: the outside option last, choice-based samples corrected."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .._check import require
+from .._who_comes import asked, last_rows
 from ..supply import AbstractSupply
 from ..world import AbstractWorld, Draws
 from ._choice_based import resampling_chances
@@ -16,13 +17,6 @@ from .worlds import SamePeople, Strangers
 
 if TYPE_CHECKING:
     from .logit import ConditionalLogit
-
-
-def last_situations(data: ChoiceData) -> Int[np.ndarray, " people"]:
-    """The last situation of each person who has any, in the order of `data.people`."""
-    last = np.zeros(len(data.people), int)
-    last[data.person] = np.arange(data.num_situations)  # a later situation overwrites an earlier one
-    return last[np.unique(data.person)]
 
 
 def build_world(
@@ -37,39 +31,15 @@ def build_world(
     kind: Sequence[int] | np.ndarray | None = None,
 ) -> AbstractWorld:
     """`ConditionalLogit.world`, which documents it."""
-    require(
-        (new is not None) != same,
-        "say either `new=` (how many strangers come) or `same=True` (the people in the data).",
-    )
-    require(
-        outside is None or outside in data.alternatives,
-        f"`outside` must be one of the alternatives {list(data.alternatives)}, got {outside!r}.",
-    )
-    order = np.arange(len(data.alternatives))
-    if outside is not None:
-        last = data.alternatives.index(outside)
-        order = np.append(np.delete(order, last), last)
-        lacking = np.flatnonzero(~data.available[:, last])
-        require(
-            lacking.size == 0,
-            f"the outside option `{outside}` is not available in situation {data.situations[lacking[:1]]}: it must be "
-            "free to all.",
-        )
-    group = None if kind is None else np.asarray(kind)
-    require(
-        group is None or (group.shape == data.chosen.shape and group.dtype.kind in "iu" and group.min() >= 0),
-        f"`kind` must be one index of 0 or more for each of the {data.num_situations} situations.",
-    )
+    order, group, static = asked(
+        data.alternatives, data.available, data.situations,
+        new=new, same=same, outside=outside, kind=kind, of=("alternative", "situation"),
+    )  # fmt: skip
     coefficient = model.correct(jnp.asarray(coefficient), data)
     design, available = model.design(data)[:, order], data.available[:, order]
-    static: dict[str, Any] = {
-        "numeraire": model.numeraire_index,
-        "outside": outside is not None,
-        "unit": model.unit or model.numeraire or "utils",
-        "options": tuple(data.alternatives[i] for i in order),
-    }
+    static |= {"numeraire": model.numeraire_index, "unit": model.unit or model.numeraire or "utils"}
     if same:
-        seen = last_situations(data)
+        seen = last_rows(data.person, len(data.people))
         chosen = np.argsort(order)[data.chosen[seen]]
         world = SamePeople(
             coefficient=coefficient,

@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from .._check import require
 from .._compiled import compiled
 from ._utility import log_probability
-from .data import ChoiceData
 
 
 def by_class(
@@ -65,16 +63,3 @@ def replicated(
         return jax.random.categorical(which, jnp.take_along_axis(logits, kind[None, :, None], 0)[0], -1)
 
     return jax.lax.map(one, (coefficient, belongs, jax.random.split(key, coefficient.shape[0])))
-
-
-def people_weights(data: ChoiceData) -> Float[np.ndarray, " people"]:
-    """The weight of each person, who has one; 0 for people without any situation that counts."""
-    most = np.zeros(len(data.people))
-    np.maximum.at(most, data.person, data.weight)
-    bad = np.flatnonzero((data.weight > 0) & (np.abs(data.weight - most[data.person]) > 1e-9 * most[data.person]))
-    require(
-        bad.size == 0,
-        f"{data.source}: situation {data.situations[bad[:1]]} has another `weight` than the person's other situations: "
-        "classes are of people, so weight people, or give 0 to leave a situation out.",
-    )
-    return most

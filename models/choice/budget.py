@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
-from ..budget_demand import TOLERANCE, affordable
+from .._spec import fields_of
+from ..budget_demand import TOLERANCE, affordable, chances
 from ..world import AbstractWorld
 from ._bayes import observe, sample_coefficient
 from ._budget_law import as_json, as_law, plain
 from ._over_budgets import budget_steps, log_probability_over_budgets
 from ._utility import utility
 from .data import ChoiceData
-from .logit import ConditionalLogit
+from .logit import ConditionalLogit, check_within
 
 Sites = Mapping[str, Any]
 
@@ -72,14 +73,7 @@ class BudgetLogit(eqx.Module):
     budget: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        require(
-            isinstance(self.logit, ConditionalLogit),
-            f"`logit` must be a `ConditionalLogit`, which says what utilities are made of; got {self.logit!r}.",
-        )
-        require(
-            self.logit.population_shares is None,
-            "`population_shares` correct the constants of a conditional logit, and of no other model: weight the data.",
-        )
+        check_within(self.logit)
         require(0 < self.eps <= 1, f"`eps` must be in (0, 1], got {self.eps}.")
         law = as_law(self.law)
         if law is not None and self.budget is None:
@@ -90,15 +84,18 @@ class BudgetLogit(eqx.Module):
                 "at the top: use a law on that interval, or another `eps`.",
             )
 
-    def afford(self, data: ChoiceData) -> Float[np.ndarray, "situations alternatives"]:
-        """Chance that the budget covers each alternative: 0 or 1 where budgets are observed."""
+    def afford(self, data: ChoiceData) -> Float[Any, "situations alternatives"]:
+        """Chance that the budget covers each alternative: 0 or 1 where budgets are observed. Traced where `data` are."""
         cost = data.column(self.cost)
         if self.budget is not None:
             return (cost <= self._budgets(data)[:, None] + TOLERANCE).astype(float)
-        return np.asarray(affordable(cost, self.eps, as_law(self.law)), float)
+        found = affordable(cost, self.eps, as_law(self.law))
+        return np.asarray(found, float) if isinstance(cost, np.ndarray) else found
 
-    def _budgets(self, data: ChoiceData) -> Float[np.ndarray, " situations"]:
+    def _budgets(self, data: ChoiceData) -> Float[Any, " situations"]:
         assert self.budget is not None
+        if not isinstance(data.attributes, np.ndarray):
+            return jnp.max(jnp.where(jnp.asarray(data.available), data.column(self.budget), -jnp.inf), 1)
         every = np.where(data.available, data.column(self.budget), np.nan)
         low, high = np.nanmin(every, 1), np.nanmax(every, 1)
         bad = np.flatnonzero(high - low > TOLERANCE)
@@ -161,22 +158,9 @@ class BudgetLogit(eqx.Module):
         """
         self.logit.names(data.alternatives)
         used, cost, afford = data.weight > 0, data.column(self.cost), self.afford(data)
-        bad = np.argwhere(data.available & (cost < 0))
-        if len(bad):
-            s, a = bad[0]
-            raise ValueError(
-                f"{data.source}: `{self.cost}` of alternative `{data.alternatives[a]}` in situation {data.situations[s]} "
-                f"is {cost[s, a]:g}: a cost is 0 or more."
-            )
+        self._check_costs(data, used, cost, afford)
         self._check_paid(data, used, cost, afford)
         can = data.available & (afford > 0)
-        most = np.where(data.available, afford, 0.0).max(1)
-        bad = np.flatnonzero(used & (most < 1 - 1e-9))
-        require(
-            bad.size == 0,
-            f"{data.source}: in situation {data.situations[bad[:1]]} a budget may buy nothing at all: add an alternative "
-            f"of cost 0, or a greater budget.",
-        )
         single = self.budget is None and not np.any(np.ptp(cost[used], axis=0) > TOLERANCE)
         require(
             not (single and self.cost in self.logit.attributes),
@@ -200,6 +184,22 @@ class BudgetLogit(eqx.Module):
             notes.append(f"The law of budgets is assumed, not learned: {name} on [{1 - self.eps:g}, 1].")
         return tuple(notes)
 
+    def _check_costs(self, data: ChoiceData, used: np.ndarray, cost: np.ndarray, afford: np.ndarray) -> None:
+        bad = np.argwhere(data.available & (cost < 0))
+        if len(bad):
+            s, a = bad[0]
+            raise ValueError(
+                f"{data.source}: `{self.cost}` of alternative `{data.alternatives[a]}` in situation {data.situations[s]} "
+                f"is {cost[s, a]:g}: a cost is 0 or more."
+            )
+        most = np.where(data.available, afford, 0.0).max(1)
+        bad = np.flatnonzero(used & (most < 1 - 1e-9))
+        require(
+            bad.size == 0,
+            f"{data.source}: in situation {data.situations[bad[:1]]} a budget may buy nothing at all: add an alternative "
+            f"of cost 0, or a greater budget.",
+        )
+
     def _check_paid(self, data: ChoiceData, used: np.ndarray, cost: np.ndarray, afford: np.ndarray) -> None:
         own = np.arange(data.num_situations), data.chosen
         bad = np.flatnonzero(used & (afford[own] <= 0))
@@ -216,9 +216,34 @@ class BudgetLogit(eqx.Module):
         worth = utility(jnp.asarray(sites["coefficient"]), self.logit.design(data))
         return log_probability_over_budgets(worth, data.available, *self._steps(data))
 
-    def choice_probabilities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations alternatives"]:
-        """Chance of each alternative in each situation."""
-        return jnp.exp(self.log_probabilities(sites, data))
+    def choice_probabilities(
+        self, sites: Sites, data: ChoiceData, changed: ChoiceData | None = None
+    ) -> Float[Array, "draws situations alternatives"]:
+        """Chance of each alternative in each situation, before the budget is known.
+
+        Args:
+            sites: draws of the posterior. `data`: what was fitted.
+            changed: the same people at other costs or attributes; their budgets are another draw of the same law, or what
+                the column says. None is `data`.
+        """
+        at = data if changed is None else changed
+        cost, afford = at.column(self.cost), self.afford(at)
+        if isinstance(cost, np.ndarray):
+            self._check_costs(at, np.ones(len(cost), bool), cost, afford)
+        worth = utility(jnp.asarray(sites["coefficient"]), self.logit.design(at))
+        every = lambda x: jnp.broadcast_to(jnp.asarray(x), worth.shape)
+        return chances(
+            jnp.where(every(at.available), worth, -jnp.inf),
+            every(cost).astype(worth.dtype),
+            every(afford).astype(worth.dtype),
+        )
+
+    def without_slope(self, data: ChoiceData) -> dict[str, str]:
+        """Columns that have no elasticity, and why."""
+        del data
+        steps = () if self.budget is None else (self.budget, self.cost)
+        jumps = "a choice jumps where a price crosses the known budget, and has no slope: compare two `predict`"
+        return {name: jumps for name in steps if name not in self.logit.attributes}
 
     def log_densities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations"]:
         """Log-probability of each choice, unweighted."""
@@ -252,7 +277,5 @@ class BudgetLogit(eqx.Module):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "BudgetLogit":
         """The model that `to_spec` wrote; refuses keys it does not know."""
-        fields = {k: v for k, v in spec.items() if k != "model"}
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
+        fields = fields_of(spec, cls)
         return cls(**{**fields, "logit": ConditionalLogit.from_spec(fields["logit"])})

@@ -13,6 +13,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
+from .._spec import fields_of
 from ..world import AbstractWorld
 from . import identification
 from ._bayes import observe, sample_coefficient
@@ -221,9 +222,23 @@ class BundleLogit(eqx.Module):
         """Log-probability of each choice, unweighted."""
         return self.logit(data).log_densities(sites, data)
 
-    def choice_probabilities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations bundles"]:
-        """Chance of each bundle in each situation."""
-        return self.logit(data).probabilities(sites["coefficient"], data)
+    def choice_probabilities(
+        self, sites: Sites, data: ChoiceData, changed: ChoiceData | None = None
+    ) -> Float[Array, "draws situations bundles"]:
+        """Chance of each bundle in each situation, for the fitted `data` or for `changed` features and menus."""
+        at = data if changed is None else changed
+        if isinstance(at.attributes, np.ndarray):
+            other = [c for c in self.without_slope(data) if np.any((at.column(c) != data.column(c)[:1])[at.available])]
+            require(
+                not other,
+                f"{at.source} has other columns {other}, which say what bundles are: change features or menus.",
+            )
+        return self.logit(data).probabilities(sites["coefficient"], at)
+
+    def without_slope(self, data: ChoiceData) -> dict[str, str]:
+        """Columns that have no elasticity, and why."""
+        goods, pairs, sizes, _ = self.columns(data)
+        return dict.fromkeys((*goods, *pairs, *sizes), "it is 0 or 1 and says what a bundle is made of")
 
     def replicate(self, sites: Sites, data: ChoiceData, *, key: PRNGKeyArray) -> Int[Array, "draws situations"]:
         """Choices that might have been made instead, one set a draw."""
@@ -241,10 +256,7 @@ class BundleLogit(eqx.Module):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "BundleLogit":
         """The model that `to_spec` wrote; refuses keys it does not know."""
-        fields = {k: v for k, v in spec.items() if k != "model"}
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
-        return cls(**fields)
+        return cls(**fields_of(spec, cls))
 
 
 def _confounded(

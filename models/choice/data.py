@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._check import require
+from ..weights import copies
 from ._long import read_long
 
 _LATER: Any = None  # filled in by `__post_init__`
@@ -28,7 +29,7 @@ class ChoiceData:
         columns: names of the attributes.
         available: `[situations, alternatives]`; None is all.
         person: `[situations]`, index into `people`; None makes every situation another person.
-        weight: `[situations]`, sampling weight, 0 or more; None is 1.
+        weight: `[situations]`, sampling weight, 0 or more: how many people like this one; None is 1. See `models.weights`.
         situations: `[situations]` names; None numbers them from 0.
         people: `[persons]` names; None numbers them from 0.
         source: name of the file.
@@ -92,7 +93,8 @@ class ChoiceData:
         """Read a long table: one row for each situation and alternative, in any order.
 
         Args:
-            frame_or_path: a pandas data frame, a mapping of columns, or the path of a CSV file with a header.
+            frame_or_path: a pandas data frame, a mapping of columns, or the path of a CSV file with a header (also
+                compressed, `.csv.gz`) or of a Parquet file (`.parquet`; needs `fairhand[parquet]`).
             situation: column that says which rows are one choice.
             alternative: column with the name of the alternative.
             choice: column with 1 for the alternative taken and 0 for the others.
@@ -171,6 +173,11 @@ class ChoiceData:
         return {**names, "source": self.source, "sha256": self.sha256}
 
     @property
+    def row(self) -> tuple[str, np.ndarray]:
+        """What a row is called, and the name of each, for messages."""
+        return "situation", self.situations
+
+    @property
     def num_situations(self) -> int:
         """How many choices were made."""
         return len(self.chosen)
@@ -202,6 +209,13 @@ class ChoiceData:
         """
         source = self.source if self.source.endswith("(changed)") else f"{self.source} (changed)"
         return dataclasses.replace(self, **{"source": source, "sha256": "", **fields})
+
+    def expanded(self) -> "ChoiceData":
+        """As many people as each weight says, with all their choices: whole weights become people of weight 1."""
+        row, person = copies(self)
+        fields = {name: getattr(self, name)[row] for name in ("attributes", "chosen", "available")}
+        fields |= {"person": person, "people": np.unique(person), "weight": np.ones(len(row))}
+        return self.changed(**fields, situations=np.arange(len(row)))
 
 
 def _check(data: ChoiceData) -> None:

@@ -15,14 +15,16 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions import biject_to, constraints
 
 from .._check import require
+from .._spec import fields_of
+from ..weights import people_weights
 from ..world import AbstractWorld
 from ._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
 from ._class_start import Classes, quick_classes
-from ._classes import by_class, by_class_and_draw, mixed, people_weights, replicated
+from ._classes import by_class, by_class_and_draw, mixed, replicated
 from ._ordered import Ordered
 from ._utility import log_probability, weighted_sum
 from .data import ChoiceData
-from .logit import ConditionalLogit
+from .logit import ConditionalLogit, check_within
 
 Sites = Mapping[str, Any]
 SMALL = 0.05  # share below which a note says that a class rests on few people
@@ -45,8 +47,8 @@ class LatentClassLogit(eqx.Module):
     order says little: take another column. `label_free` gives numbers that no naming can change; if they mix well and a
     class does not, the naming is at fault and not the sampler.
 
-    **Weights** are of people: unequal ones make a pseudo-likelihood, :math:`\sum_i w_i \log P(y_i)`. A situation of
-    weight 0 is left out; all others of one person must weigh the same.
+    **Weights** are of people (`models.weights`): unequal ones make a pseudo-likelihood, :math:`\sum_i w_i \log P(y_i)`. A
+    situation of weight 0 is left out; all others of one person must weigh the same.
 
     Sites: `share` (π, where K > 1), `order` (standardised coefficients of `order_by`, increasing; of a numeraire minus the
     log of its size), `beta` (the others), `numeraire`, and `coefficient` `[classes, coefficients]`, in the units of the
@@ -85,10 +87,7 @@ class LatentClassLogit(eqx.Module):
     concentration: float = eqx.field(static=True, converter=float, default=1.0)
 
     def __check_init__(self):
-        require(
-            isinstance(self.logit, ConditionalLogit),
-            f"`logit` must be a `ConditionalLogit`, which says what utilities are made of; got {self.logit!r}.",
-        )
+        check_within(self.logit)
         require(
             isinstance(self.classes, int) and self.classes >= 1,
             f"`classes` must be a whole number of at least 1, got {self.classes!r}.",
@@ -97,10 +96,6 @@ class LatentClassLogit(eqx.Module):
         require(
             self.logit.prior_scale is not None,
             "`prior_scale` must be finite: with a flat prior a class that nobody belongs to has no posterior.",
-        )
-        require(
-            self.logit.population_shares is None,
-            "`population_shares` correct the constants of a conditional logit, and of no other model: weight the data.",
         )
 
     def _order_index(self, names: tuple[str, ...]) -> int:
@@ -308,10 +303,18 @@ class LatentClassLogit(eqx.Module):
         """Chance that each person is of each class, given all of their choices."""
         return jax.nn.softmax(self._joint(sites, data), -1)
 
-    def choice_probabilities(self, sites: Sites, data: ChoiceData) -> Float[Array, "draws situations alternatives"]:
-        """Chance of each alternative in each situation, for the very person who met it, given all of their choices."""
-        arrays = (self.logit.design(data), data.available, data.person)
-        return mixed(sites["coefficient"], self.memberships(sites, data), *arrays)
+    def choice_probabilities(
+        self, sites: Sites, data: ChoiceData, changed: ChoiceData | None = None
+    ) -> Float[Array, "draws situations alternatives"]:
+        """Chance of each alternative in each situation, for the very person who met it, given all of their choices.
+
+        Args:
+            sites: draws of the posterior. `data`: what was fitted, whose choices say of which class everybody is.
+            changed: the same people in other situations; None is `data`.
+        """
+        at = data if changed is None else changed
+        belongs = self.memberships(sites, data)
+        return mixed(sites["coefficient"], belongs, self.logit.design(at), at.available, at.person)
 
     def replicate(self, sites: Sites, data: ChoiceData, *, key: PRNGKeyArray) -> Int[Array, "draws situations"]:
         """Choices that the same people might have made instead, one set a draw: one class a person, all along."""
@@ -337,9 +340,7 @@ class LatentClassLogit(eqx.Module):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "LatentClassLogit":
         """The model that `to_spec` wrote; refuses keys it does not know."""
-        fields = {k: v for k, v in spec.items() if k != "model"}
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
+        fields = fields_of(spec, cls)
         return cls(**{**fields, "logit": ConditionalLogit.from_spec(fields["logit"])})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
+from .._spec import fields_of
 from ._bayes import observe, sample_coefficient
 from ._choice_based import constant_offsets
 from ._utility import column_scale, log_probability, weighted_sum
@@ -345,11 +346,16 @@ class ConditionalLogit(eqx.Module):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "ConditionalLogit":
         """The model that `to_spec` wrote; refuses keys it does not know."""
-        fields = {k: v for k, v in spec.items() if k != "model"}
-        require(
-            spec.get("model", "ConditionalLogit") == "ConditionalLogit",
-            f"the specification is of model {spec.get('model')!r}, not of `ConditionalLogit`.",
-        )
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
-        return cls(**fields)
+        return cls(**fields_of(spec, cls))
+
+
+def check_within(logit: Any) -> None:
+    """Refuse what cannot say what the utilities of another model are made of."""
+    require(
+        isinstance(logit, ConditionalLogit),
+        f"`logit` must be a `ConditionalLogit`, which says what utilities are made of; got {logit!r}.",
+    )
+    require(
+        logit.population_shares is None,
+        "`population_shares` correct the constants of a conditional logit, and of no other model: weight the data instead.",
+    )

@@ -13,12 +13,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
-from ..hierarchy import AbstractHierarchy, Tastes, sample_tastes, taste_scalars
+from .._spec import fields_of
+from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, taste_scalars
+from ..weights import counted
 from ..world import Draws
 from ._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
 from ._utility import column_scale
 from .data import ChoiceData
-from .logit import ConditionalLogit, _names
+from .logit import ConditionalLogit, _names, check_within
 from .mixed_worlds import build_mixed_worlds, standardised
 
 Sites = Mapping[str, Any]
@@ -29,7 +31,7 @@ class Panel(NamedTuple):
 
     Attributes:
         difference: `[situations, alternatives, coefficients]`.
-        available: `[situations, alternatives]`. `weight`: `[situations]`.
+        available: `[situations, alternatives]`. `counts`: `[situations]`, False where its weight is 0.
         person: `[situations]`, whose choice. `people`: `[people]` zeros, there for its length.
         sign: `[random]`, and `sign_common`: `[common]`: 0 for a coefficient that may have any sign, else its sign.
         place: `[coefficients]`, where each coefficient stands among the random and then the common ones.
@@ -37,7 +39,7 @@ class Panel(NamedTuple):
 
     difference: Any
     available: Any
-    weight: Any
+    counts: Any
     person: Any
     people: Any
     sign: Any
@@ -65,6 +67,8 @@ class MixedLogit(AbstractHierarchy):
     **Scale heterogeneity** (`scale=True`): :math:`\beta_i` is multiplied by :math:`e^{\tau z - \tau^2/2}`, mean 1, which is
     how clearly person i sees their own utility (Fiebig, Keane, Louviere and Wasi 2010, their GMNL with :math:`\gamma = 0`). It
     is hard to tell from correlated tastes (Hess and Rose 2012), and `identify` says so.
+
+    **Weights** are 0 or 1, as w people have w tastes: `ChoiceData.expanded` makes people out of others (`models.weights`).
 
     Sites: `mean` (m), `spread` (σ), `correlation` (lower Cholesky factor of R), `beta` (standardised coefficients that are
     the same for all), `scale_spread` (τ), and `taste` (b, `[people, dims]`).
@@ -111,22 +115,8 @@ class MixedLogit(AbstractHierarchy):
     spread_scale: float = eqx.field(static=True, converter=float, default=1.0)
 
     def __check_init__(self):
-        require(
-            isinstance(self.logit, ConditionalLogit),
-            f"`logit` must be a `ConditionalLogit`, which says what utilities are made of; got {self.logit!r}.",
-        )
-        require(
-            self.logit.population_shares is None,
-            "`population_shares` correct the constants of a conditional logit, and of no other model: weight the data instead.",
-        )
-        require(
-            self.logit.prior_scale is not None,
-            "`prior_scale` must be finite: with a flat prior the spreads of tastes have no posterior.",
-        )
-        require(
-            np.isfinite(self.spread_scale) and self.spread_scale > 0,
-            f"`spread_scale` must be positive, got {self.spread_scale}.",
-        )
+        check_within(self.logit)
+        check_scales(self.logit.prior_scale, self.spread_scale)
         for name, sign in self.lognormal:
             require(sign in (1, -1), f"`lognormal` must map {name!r} to +1 or -1, got {sign}.")
             require(
@@ -167,7 +157,7 @@ class MixedLogit(AbstractHierarchy):
         return Panel(
             design - own,
             data.available,
-            data.weight,
+            counted(data),
             data.person,
             people,
             self._signs(random),
@@ -209,7 +199,7 @@ class MixedLogit(AbstractHierarchy):
         beta = self.standardised(taste, fixed, *args)[panel.person]
         behind = jnp.sum(panel.difference * beta[:, None], -1)
         each = -jax.nn.logsumexp(jnp.where(panel.available, behind, -jnp.inf), -1)
-        return jax.ops.segment_sum(each * panel.weight, panel.person, taste.shape[0])
+        return jax.ops.segment_sum(jnp.where(panel.counts, each, 0.0), panel.person, taste.shape[0])
 
     def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
         """`arguments` with choices drawn anew, for one draw of the sites; for use inside compiled programs."""
@@ -235,7 +225,7 @@ class MixedLogit(AbstractHierarchy):
         """Notes of the conditional logit's check, and on what a panel can tell; refuses data that identify no mean."""
         self.split(data.alternatives)
         notes = list(self.logit.identify(data))
-        times = np.bincount(data.person, minlength=len(data.people))
+        times = np.bincount(data.person[counted(data)], minlength=len(data.people))
         require(
             times.max() > 1,
             f"{data.source}: nobody chooses twice, so how people differ cannot be told from the errors of one choice: say "
@@ -360,9 +350,7 @@ class MixedLogit(AbstractHierarchy):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "MixedLogit":
         """The model that `to_spec` wrote; refuses keys it does not know."""
-        fields = {k: v for k, v in spec.items() if k != "model"}
-        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-        require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
+        fields = fields_of(spec, cls)
         return cls(**{**fields, "logit": ConditionalLogit.from_spec(fields["logit"])})
 
 

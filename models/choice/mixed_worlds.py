@@ -1,32 +1,24 @@
 """Who comes by a mixed logit: strangers with tastes of their own, or the very people whose tastes were learned."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..population import Population
-from ..supply import AbstractSupply
+from ..utility_world import AbstractStrangers, check_shapes
 from ..world import Draws
-from ._gumbel import given_choice
-from ._shapes import check_shapes
 from ._utility import weighted_sum
 from .data import ChoiceData
 from .logit import ConditionalLogit
-from .worlds import AbstractLogitWorld, SamePeople, Strangers
+from .worlds import AbstractChoosers, AbstractLogitWorld, SamePeople, Strangers
 
 NODES = 256  # tastes that `MixedStrangers.shares` averages over
 
 
-def own_worth(own: Float[Array, "agents coefficients"], design: Any) -> Float[Array, "agents options"]:
-    """What is seen of an alternative's worth to each agent, by coefficients of their own."""
-    return jnp.einsum("ak,aok->ao", own, jnp.asarray(design, own.dtype), precision=jax.lax.Precision.HIGHEST)
-
-
-class MixedStrangers(AbstractLogitWorld):
+class MixedStrangers(AbstractStrangers, AbstractLogitWorld):
     r"""New people: situations drawn with replacement from the data, tastes from the population, and errors of their own.
 
     As `Strangers`, but agent a has coefficients :math:`\beta_a` made of :math:`m + L z_a`, and values are divided by the
@@ -43,31 +35,16 @@ class MixedStrangers(AbstractLogitWorld):
         ValueError: shapes that do not fit.
     """
 
-    mean: Float[Array | np.ndarray, "*draws dims"]
-    root: Float[Array | np.ndarray, "*draws dims dims"]
-    common: Float[Array | np.ndarray, "*draws common"]
-    sign: Float[Array | np.ndarray, " random"]
-    sign_common: Float[Array | np.ndarray, " common"]
-    place: Int[Array | np.ndarray, " coefficients"]
-    per: Float[Array | np.ndarray, " coefficients"]
-    design: Float[Array | np.ndarray, "situations options coefficients"]
-    available: Bool[Array | np.ndarray, "situations options"]
-    chance: Float[Array | np.ndarray, " situations"]
-    supply: AbstractSupply
-    kind: Int[Array | np.ndarray, " situations"] | None = None
-    agents: int = eqx.field(static=True, default=1)
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    mean: Float[Array | np.ndarray, "*draws dims"] = eqx.field(kw_only=True)
+    root: Float[Array | np.ndarray, "*draws dims dims"] = eqx.field(kw_only=True)
+    common: Float[Array | np.ndarray, "*draws common"] = eqx.field(kw_only=True)
+    sign: Float[Array | np.ndarray, " random"] = eqx.field(kw_only=True)
+    sign_common: Float[Array | np.ndarray, " common"] = eqx.field(kw_only=True)
+    place: Int[Array | np.ndarray, " coefficients"] = eqx.field(kw_only=True)
+    per: Float[Array | np.ndarray, " coefficients"] = eqx.field(kw_only=True)
 
     def __check_init__(self):
         check_shapes(np.zeros(np.shape(self.place)), self.design, self.supply, None)
-
-    @property
-    def coefficient(self) -> Float[Array, " coefficients"]:
-        """Those of the person in the middle."""
-        return self.coefficient_of(jnp.zeros((1, np.shape(self.mean)[-1]), jnp.asarray(self.mean).dtype))[0]
 
     def coefficient_of(self, z: Float[Array, "agents dims"]) -> Float[Array, "agents coefficients"]:
         """Coefficients in the units of the data, out of standard normal numbers."""
@@ -75,17 +52,9 @@ class MixedStrangers(AbstractLogitWorld):
         found = standardised(taste, jnp.asarray(self.common), self.sign, self.sign_common, self.place)
         return found / jnp.asarray(self.per, found.dtype)[None]
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        who, of, error = jax.random.split(key, 3)
+    def own(self, key: PRNGKeyArray) -> Float[Array, "agents coefficients"]:
         mean = jnp.asarray(self.mean)
-        chance = jnp.asarray(self.chance, mean.dtype)
-        drawn = jax.random.choice(who, chance.shape[0], (self.agents,), p=chance)
-        own = self.coefficient_of(jax.random.normal(of, (self.agents, mean.shape[-1]), mean.dtype))
-        worth = own_worth(own, jnp.asarray(self.design, own.dtype)[drawn])
-        total = worth + jax.random.gumbel(error, worth.shape, worth.dtype)
-        kind = None if self.kind is None else jnp.asarray(self.kind)[drawn]
-        values = self._values(total, jnp.asarray(self.available)[drawn], own)
-        return Population(values, self.supply, kind=kind, unit=self.unit)
+        return self.coefficient_of(jax.random.normal(key, (self.agents, mean.shape[-1]), mean.dtype))
 
     def shares(self) -> Float[Array, " options"]:
         """By so many tastes drawn with a key of its own; their error is about 0.01."""
@@ -101,7 +70,7 @@ class MixedStrangers(AbstractLogitWorld):
         return jnp.mean(jax.lax.map(one, own), 0)
 
 
-class MixedSamePeople(AbstractLogitWorld):
+class MixedSamePeople(AbstractChoosers):
     """The people in the data with the coefficients learned of each, their errors drawn given the last choice.
 
     As `SamePeople`. Built by `MixedLogit.worlds(same=True)`.
@@ -114,31 +83,14 @@ class MixedSamePeople(AbstractLogitWorld):
         ValueError: shapes that do not fit, somebody who likes to pay.
     """
 
-    serves_the_sample: ClassVar[bool] = True
-
-    coefficient: Float[Array | np.ndarray, "*draws agents coefficients"]
-    design: Float[Array | np.ndarray, "agents options coefficients"]
-    available: Bool[Array | np.ndarray, "agents options"]
-    chosen: Int[Array | np.ndarray, " agents"]
-    supply: AbstractSupply
-    kind: Int[Array | np.ndarray, " agents"] | None = None
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    coefficient: Float[Array | np.ndarray, "*draws agents coefficients"] = eqx.field(kw_only=True)
 
     def __check_init__(self):
         check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        own, can = jnp.asarray(self.coefficient), jnp.asarray(self.available)
-        total = given_choice(own_worth(own, self.design), can, jnp.asarray(self.chosen), key=key)
-        kind = None if self.kind is None else jnp.asarray(self.kind)
-        return Population(self._values(total, can, own), self.supply, kind=kind, unit=self.unit)
-
-    def shares(self) -> Float[Array, " options"]:
-        dtype = jnp.asarray(self.coefficient).dtype
-        return jnp.mean(jax.nn.one_hot(jnp.asarray(self.chosen), self.design.shape[1], dtype=dtype), 0)
+    def own(self, key: PRNGKeyArray) -> Float[Array, "agents coefficients"]:
+        del key
+        return jnp.asarray(self.coefficient)
 
 
 def standardised(
@@ -172,12 +124,10 @@ def build_mixed_worlds(
     """
     likely = -np.ones(np.shape(law["place"]))  # any will do: only the people and the menu are taken from it
     plain = logit.world(likely, data, **where)
-    shared = ("design", "available", "supply", "kind", "numeraire", "outside", "unit", "options")
-    same = {name: getattr(plain, name) for name in shared}
     if isinstance(plain, Strangers):
-        world = MixedStrangers(**law, chance=plain.chance, agents=plain.agents, **same)
-        return Draws.of(world, lambda w: [w.mean, w.root, w.common])
+        return Draws.of(plain.turned(MixedStrangers, **law), lambda w: [w.mean, w.root, w.common])
     assert isinstance(plain, SamePeople)
     seen = np.unique(data.person)
-    world = MixedSamePeople(coefficient=np.asarray(coefficient)[:, seen], chosen=plain.chosen, **same)
-    return Draws.of(world, lambda w: [w.coefficient])
+    return Draws.of(
+        plain.turned(MixedSamePeople, coefficient=np.asarray(coefficient)[:, seen]), lambda w: [w.coefficient]
+    )

@@ -1,7 +1,6 @@
 """Who comes, by a fitted logit: strangers like those in the data, or the very people in it."""
 
 import abc
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -9,49 +8,49 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from .._check import require
-from ..population import Population
-from ..supply import AbstractSupply
-from ..world import AbstractWorld
+from ..utility_world import AbstractSamePeople, AbstractStrangers, AbstractUtilityWorld, check_shapes
 from ._gumbel import given_choice
-from ._shapes import check_shapes
-from ._utility import log_probability, utility, weighted_sum
+from ._utility import log_probability, weighted_sum
 
 
-class AbstractLogitWorld(AbstractWorld):
-    """What the two worlds share: a value is worth plus error, in units of the numeraire, above the outside option."""
+class AbstractLogitWorld(AbstractUtilityWorld):
+    """What the worlds of choice models add: menus are called `available`, and shares are known.
 
-    coefficient: eqx.AbstractVar[Float[Array | np.ndarray, "*draws coefficients"]]
-    design: eqx.AbstractVar[Float[Array | np.ndarray, "situations options coefficients"]]
-    available: eqx.AbstractVar[Bool[Array | np.ndarray, "situations options"]]
-    numeraire: eqx.AbstractVar[int | None]
-    outside: eqx.AbstractVar[bool]
+    Args:
+        available: `[rows, options]`; where False the option is worth −inf.
+    """
+
+    available: Bool[Array | np.ndarray, "rows options"] = eqx.field(kw_only=True)
+
+    @property
+    def menu(self) -> Bool[Array | np.ndarray, "rows options"]:
+        """What each could choose from."""
+        return self.available
 
     @abc.abstractmethod
     def shares(self) -> Float[Array, " options"]:
         """Chance that each option is the favourite of somebody who comes."""
 
-    def _values(
-        self,
-        total: Float[Array, "agents options"],
-        can: Bool[Array, "agents options"],
-        own: Float[Array, "agents coefficients"] | None = None,
-    ) -> Array:
-        """Worth with its error, into `unit` and above the outside option; −inf where not available.
 
-        Where agents have coefficients of their `own`, each one's numeraire counts.
-        """
-        if self.numeraire is not None:
-            price = jnp.asarray(self.coefficient)[self.numeraire] if own is None else own[:, self.numeraire, None]
-            total = total / -price
-        if self.outside:
-            # Its own difference is written, not computed: a compiler may round the two sides of it differently.
-            inside = total[:, :-1] - jnp.broadcast_to(total[:, -1:], total[:, :-1].shape)
-            total = jnp.concatenate([inside, jnp.zeros_like(total[:, -1:])], 1)
-        return jnp.where(can, total, -jnp.inf)
+class AbstractChoosers(AbstractSamePeople, AbstractLogitWorld):
+    """The people in the data, who took what they like best: errors are drawn given that.
+
+    The draw is exact: see `given_choice`.
+
+    Args:
+        chosen: `[rows]`, index of the option taken.
+    """
+
+    chosen: Int[Array | np.ndarray, " rows"] = eqx.field(kw_only=True)
+
+    def with_errors(self, seen: Float[Array, "rows options"], *, key: PRNGKeyArray) -> Float[Array, "rows options"]:
+        return given_choice(seen, jnp.asarray(self.available), jnp.asarray(self.chosen), key=key)
+
+    def shares(self) -> Float[Array, " options"]:
+        return jnp.mean(jax.nn.one_hot(jnp.asarray(self.chosen), self.design.shape[1]), 0)
 
 
-class Strangers(AbstractLogitWorld):
+class Strangers(AbstractStrangers, AbstractLogitWorld):
     r"""New people: situations drawn with replacement from the data, with errors of their own.
 
     Agent a is situation i with `chance[i]`, and values option j at
@@ -89,39 +88,21 @@ class Strangers(AbstractLogitWorld):
         [0.269, 0.731]
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"]
-    design: Float[Array | np.ndarray, "situations options coefficients"]
-    available: Bool[Array | np.ndarray, "situations options"]
-    chance: Float[Array | np.ndarray, " situations"]
-    supply: AbstractSupply
-    kind: Int[Array | np.ndarray, " situations"] | None = None
-    agents: int = eqx.field(static=True, default=1)
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
 
     def __check_init__(self):
-        require(self.agents >= 1, f"`agents` must be at least 1, got {self.agents}: say how many come with `new=`.")
         check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        who, error = jax.random.split(key)
-        worth = utility(jnp.asarray(self.coefficient), self.design)
-        chance = jnp.asarray(self.chance, worth.dtype)
-        drawn = jax.random.choice(who, chance.shape[0], (self.agents,), p=chance)
-        total = worth[drawn] + jax.random.gumbel(error, (self.agents, worth.shape[1]), worth.dtype)
-        kind = None if self.kind is None else jnp.asarray(self.kind)[drawn]
-        return Population(
-            self._values(total, jnp.asarray(self.available)[drawn]), self.supply, kind=kind, unit=self.unit
-        )
+    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
+        del key
+        return jnp.asarray(self.coefficient)[None]
 
     def shares(self) -> Float[Array, " options"]:
         chance = jnp.exp(log_probability(jnp.asarray(self.coefficient), self.design, self.available))
         return weighted_sum(chance.T, self.chance)
 
 
-class SamePeople(AbstractLogitWorld):
+class SamePeople(AbstractChoosers):
     r"""The people in the data, with errors drawn given what they chose: whoever took the bus values it most.
 
     The same formula as `Strangers`, one agent for each person, in the order of `ChoiceData.people`. Of a person seen
@@ -155,29 +136,11 @@ class SamePeople(AbstractLogitWorld):
         [0, 1, 1, 0]
     """
 
-    serves_the_sample: ClassVar[bool] = True
-
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"]
-    design: Float[Array | np.ndarray, "situations options coefficients"]
-    available: Bool[Array | np.ndarray, "situations options"]
-    chosen: Int[Array | np.ndarray, " situations"]
-    supply: AbstractSupply
-    kind: Int[Array | np.ndarray, " situations"] | None = None
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
 
     def __check_init__(self):
         check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        worth = utility(jnp.asarray(self.coefficient), self.design)
-        can = jnp.asarray(self.available)
-        total = given_choice(worth, can, jnp.asarray(self.chosen), key=key)
-        kind = None if self.kind is None else jnp.asarray(self.kind)
-        return Population(self._values(total, can), self.supply, kind=kind, unit=self.unit)
-
-    def shares(self) -> Float[Array, " options"]:
-        dtype = jnp.asarray(self.coefficient).dtype
-        return jnp.mean(jax.nn.one_hot(jnp.asarray(self.chosen), self.design.shape[1], dtype=dtype), 0)
+    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
+        del key
+        return jnp.asarray(self.coefficient)[None]

@@ -1,13 +1,12 @@
 """From coefficients and rankings to a world, the outside option last."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._check import require
+from .._who_comes import asked, last_rows
 from ..supply import AbstractSupply
 from ..world import AbstractWorld, Draws
 from ._stages import stages
@@ -50,40 +49,14 @@ def build_world(
         ValueError: neither or both of `new` and `same`, an outside option that is not on everybody's menu, shapes that do not
             fit.
     """
-    require(
-        (new is not None) != same,
-        "say either `new=` (how many strangers come) or `same=True` (the people in the data).",
-    )
-    require(
-        outside is None or outside in data.items,
-        f"`outside` must be one of the items {list(data.items)}, got {outside!r}.",
-    )
-    order = np.arange(len(data.items))
-    if outside is not None:
-        last = data.items.index(outside)
-        order = np.append(np.delete(order, last), last)
-        lacking = np.flatnonzero(~data.menu[:, last])
-        require(
-            lacking.size == 0,
-            f"the outside option `{outside}` is not on the menu of ranking {data.labels[lacking[:1]]}: it must be free to all.",
-        )
-    group = None if kind is None else np.asarray(kind)
-    require(
-        group is None or (group.shape == data.person.shape and group.dtype.kind in "iu" and group.min() >= 0),
-        f"`kind` must be one index of 0 or more for each of the {data.num_rankings} rankings.",
-    )
+    order, group, static = asked(
+        data.items, data.menu, data.labels,
+        new=new, same=same, outside=outside, kind=kind, of=("item", "ranking"),
+    )  # fmt: skip
     design, menu = design[:, order], data.menu[:, order]
-    static: dict[str, Any] = {
-        "numeraire": numeraire,
-        "outside": outside is not None,
-        "unit": unit,
-        "options": tuple(data.items[i] for i in order),
-    }
+    static |= {"numeraire": numeraire, "unit": unit}
     if same:
-        found = np.zeros(len(data.people), int)
-        found[data.person] = np.arange(data.num_rankings)  # a later ranking overwrites an earlier one
-        people = np.unique(data.person)
-        seen = found[people]
+        people, seen = np.unique(data.person), last_rows(data.person, len(data.people))
         world = SamePeople(
             coefficient=own if own.shape[-2] == 1 else own[..., people, :],
             design=design if len(design) == 1 else design[seen],

@@ -14,7 +14,7 @@ def statistics(data: "RankingData") -> dict[str, Callable[[Any], np.ndarray]]:
     share = data.weight / data.weight.sum()
     found: dict[str, Callable[[Any], np.ndarray]] = {}
     for i, name in enumerate(data.items):
-        found[f"share of first: {name}"] = lambda y, i=i: (np.asarray(y)[..., 0] == i) @ share
+        found[f"put first: {name}"] = lambda y, i=i: (np.asarray(y)[..., 0] == i) @ share
         found[f"mean place: {name}"] = lambda y, i=i: _place(np.asarray(y) == i, share)
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._check import require
+from ..weights import copies
 from ._checks import check, digest
 from ._long import read_long
 from ._orders import read_orders
@@ -33,7 +34,7 @@ class RankingData:
         attributes: `[items, columns]`, or `[rankings, items, columns]` where they differ by person; None is none.
         columns: names of the attributes.
         person: `[rankings]`, index into `people`; None makes every ranking another person's.
-        weight: `[rankings]`, 0 or more: how often the ranking was given, or a sampling weight; None is 1.
+        weight: `[rankings]`, 0 or more: by how many people like this one it was given; None is 1. See `models.weights`.
         assigned: `[rankings]`, index of the item that the rule gave, −1 for none; None if that is not known.
         feasible: `[rankings, items]`, which items the person could have had, given everybody else (the cutoffs); None if
             that is not known.
@@ -242,6 +243,11 @@ class RankingData:
         return {**names, "source": self.source, "sha256": self.sha256}
 
     @property
+    def row(self) -> tuple[str, np.ndarray]:
+        """What a row is called, and the name of each, for messages."""
+        return "ranking", self.labels
+
+    @property
     def rankings(self) -> np.ndarray:
         """Names of the rankings."""
         return self.labels
@@ -286,15 +292,9 @@ class RankingData:
         return statistics(self)
 
     def expanded(self) -> "RankingData":
-        """One ranking for each time it was given, each by another person: whole weights become rows of weight 1."""
-        times = np.rint(self.weight).astype(int)
-        bad = np.flatnonzero(times != self.weight)
-        require(
-            len(bad) == 0,
-            f"{self.source}: `weight` of ranking {self.labels[bad[:1]]} is not whole: only whole numbers of people become rows.",
-        )
-        row = np.repeat(np.arange(self.num_rankings), times)
+        """Each person as many times as they count, with all their rankings: whole weights become people of weight 1."""
+        row, person = copies(self)
         every = ("order", "level", "menu", "assigned", "feasible")
         fields = {name: None if getattr(self, name) is None else getattr(self, name)[row] for name in every}
         attributes = self.attributes[row] if self.attributes.ndim == 3 else self.attributes
-        return self.changed(attributes=attributes, person=None, people=None, weight=None, labels=None, **fields)
+        return self.changed(attributes=attributes, person=person, people=None, weight=None, labels=None, **fields)

@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..choice._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
-from ..hierarchy import AbstractHierarchy, Tastes, sample_tastes, taste_scalars
+from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, taste_scalars
+from ..weights import counted
 from ..world import AbstractWorld
-from ._base import fields_of
 from ._build import build_world
 from ._replicate import replicate
 from ._stages import Stages, drawn_order, log_probability
@@ -34,7 +35,7 @@ class Lists(NamedTuple):
     Attributes:
         item, there, alone, tied, under: as in `Stages`.
         design: `[places, rankings, coefficients]`, in standard units.
-        weight: `[rankings]`. `person`: `[rankings]`, whose list. `people`: `[people]` zeros, there for its length.
+        person: `[rankings]`, whose list. `people`: `[people]` zeros, there for its length.
         price: `[common]`, 1 for the numeraire, else 0.
         place: `[coefficients]`, where each coefficient stands among the random and then the common ones.
     """
@@ -45,7 +46,6 @@ class Lists(NamedTuple):
     tied: Any
     under: Any
     design: Any
-    weight: Any
     person: Any
     people: Any
     price: Any
@@ -64,6 +64,8 @@ class MixedRankOrderedLogit(AbstractHierarchy):
 
     **Priors**, in standard units: :math:`m_k \sim N(0, \text{prior\_scale}^2)`, :math:`\sigma_k \sim
     N^+(0, \text{spread\_scale}^2)`, and :math:`R \sim \text{LKJ}(2)` where tastes are correlated.
+
+    **Weights** are 0 or 1, as w people have w tastes: `RankingData.expanded` makes people out of others (`models.weights`).
 
     Sites: `mean` (m), `spread` (σ), `correlation` (lower Cholesky factor of R), `beta` (standardised coefficients that are
     the same for all; for the numeraire the logarithm of its negative), and `taste` (b, `[people, dims]`).
@@ -105,14 +107,7 @@ class MixedRankOrderedLogit(AbstractHierarchy):
             isinstance(self.logit, RankOrderedLogit),
             f"`logit` must be a `RankOrderedLogit`, which says what utilities are made of; got {self.logit!r}.",
         )
-        require(
-            self.logit.prior_scale is not None,
-            "`prior_scale` must be finite: with a flat prior the spreads of tastes have no posterior.",
-        )
-        require(
-            np.isfinite(self.spread_scale) and self.spread_scale > 0,
-            f"`spread_scale` must be positive, got {self.spread_scale}.",
-        )
+        check_scales(self.logit.prior_scale, self.spread_scale)
         require(
             self.random is None or self.logit.numeraire not in self.random,
             f"`random` names the numeraire {self.logit.numeraire!r}, which all must share here: leave it out.",
@@ -143,11 +138,11 @@ class MixedRankOrderedLogit(AbstractHierarchy):
         """What the three parts of the model take; see `Lists`."""
         random, common = self.split(data.items)
         levels = self.reports.levels(data)
-        used = np.flatnonzero((data.weight > 0) & (levels.max(1) > 0))
+        used = np.flatnonzero(counted(data) & (levels.max(1) > 0))
         design = self.logit.design(data) / self.logit.scale(data)
         placed = _placed(levels[used], design if len(design) == 1 else design[used])
         place = np.array([(*random, *common).index(n) for n in self.logit.names(data.items)])
-        own = (data.weight[used], data.person[used], np.zeros(len(data.people)), self._price(common), place)
+        own = (data.person[used], np.zeros(len(data.people)), self._price(common), place)
         return Lists._make((*placed, *own))
 
     def people(self, *args: Any) -> int:
@@ -181,8 +176,7 @@ class MixedRankOrderedLogit(AbstractHierarchy):
     ) -> Float[Array, " people"]:
         lists = Lists(*args)
         each = _each(self.standardised(taste, fixed, lists.price, lists.place), lists)
-        weight = jnp.asarray(lists.weight, each.dtype)
-        return jax.ops.segment_sum(each * weight, jnp.asarray(lists.person), taste.shape[0])
+        return jax.ops.segment_sum(each, jnp.asarray(lists.person), taste.shape[0])
 
     def simulate(self, sites: Sites, arguments: tuple[Any, ...], *, key: PRNGKeyArray) -> tuple[Any, ...]:
         """`arguments` with orders drawn anew, for one draw of the sites; how many of them are told stays as it is."""
@@ -207,13 +201,8 @@ class MixedRankOrderedLogit(AbstractHierarchy):
         """Notes of the rank-ordered logit, and on what lists can tell of differences between people; refuses what they cannot."""
         notes = list(self.logit.identify(data))
         self.split(data.items)
-        weight = data.weight[data.weight > 0]
-        require(
-            bool(np.all(weight == 1)) or bool(np.any(weight != np.rint(weight))),
-            f"{data.source}: `weight` counts one row as several people, whose tastes would be one: take `data.expanded()`.",
-        )
         levels = self.reports.levels(data)
-        stages = np.maximum(levels.max(1), 0) * (data.weight > 0)
+        stages = np.maximum(levels.max(1), 0) * counted(data)
         each = np.bincount(data.person, stages, len(data.people))
         require(
             each.max() > 1,
@@ -255,9 +244,7 @@ class MixedRankOrderedLogit(AbstractHierarchy):
         every = Lists(*self.arguments(data))
         design = self.logit.design(data) / self.logit.scale(data)
         placed = _placed(self.reports.levels(data), design)
-        lists = every._replace(
-            **dict(zip(Lists._fields[:6], placed, strict=True)), weight=data.weight, person=data.person
-        )
+        lists = every._replace(**dict(zip(Lists._fields[:6], placed, strict=True)), person=data.person)
         return _log_densities(self._assembled(jnp.asarray(sites["taste"]), sites, every), lists)
 
     def replicate(self, sites: Sites, data: RankingData, *, key: PRNGKeyArray) -> Int[Array, "draws rankings places"]:

@@ -15,9 +15,10 @@ from numpyro.distributions import constraints
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..choice._utility import weighted_sum
 from ..world import AbstractWorld
-from ._base import as_scale, check_data, check_scale, fields_of, named
+from ._base import as_scale, check_data, check_scale, named
 from ._build import build_world
 from ._compare import compare
 from ._replicate import replicate
@@ -131,7 +132,7 @@ class PlackettLuce(eqx.Module):
 
     def simulation_arguments(self, data: RankingData) -> tuple[Any, ...]:
         """`arguments` with a row for each ranking given, equal ones too."""
-        data = data.expanded()
+        data = data.changed(person=None, people=None).expanded()
         levels = self.reports.levels(data)
         *_, origin = self.arguments(data)
         return (*stages(levels), np.ones(len(levels)), origin)

@@ -13,10 +13,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..choice._bayes import sample_coefficient
 from ..choice._utility import column_scale, utility, weighted_sum
 from ..world import AbstractWorld
-from ._base import as_scale, check_scale, fields_of
+from ._base import as_scale, check_scale
 from ._build import build_world
 from ._replicate import replicate
 from ._stages import Stages, drawn_order, log_probability, stages
@@ -147,7 +148,7 @@ class RankOrderedLogit(eqx.Module):
 
     def simulation_arguments(self, data: RankingData) -> tuple[Any, ...]:
         """`arguments` with a row for each ranking given, equal ones too."""
-        scale, data = self.scale(data), data.expanded()
+        scale, data = self.scale(data), data.changed(person=None, people=None).expanded()
         levels = self.reports.levels(data)
         return *_placed(levels, self.design(data)), np.ones(len(levels)), scale
 

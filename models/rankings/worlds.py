@@ -1,46 +1,17 @@
 """Who comes, by a fitted model of rankings: strangers like those in the data, or the very people in it."""
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .._check import require
-from ..choice._shapes import check_shapes
-from ..population import Population
-from ..supply import AbstractSupply
-from ..world import AbstractWorld
+from ..utility_world import AbstractSamePeople, AbstractStrangers, check_shapes
 from ._gumbel import given_ranking
 from ._stages import Stages
 
 
-class AbstractRankingWorld(AbstractWorld):
-    """What the two worlds share: a value is worth plus error, in units of the numeraire, above the outside option."""
-
-    numeraire: eqx.AbstractVar[int | None]
-    outside: eqx.AbstractVar[bool]
-
-    def _values(self, total: Array, own: Array, can: Array) -> Float[Array, "agents options"]:
-        if self.numeraire is not None:
-            total = total / -jnp.broadcast_to(own[:, self.numeraire, None], total.shape)
-        if self.outside:
-            inside = total[:, :-1] - jnp.broadcast_to(total[:, -1:], total[:, :-1].shape)
-            total = jnp.concatenate([inside, jnp.zeros_like(total[:, -1:])], 1)
-        return jnp.where(can, total, -jnp.inf)
-
-
-def _worth(own: Array, design: Array | np.ndarray, agents: int) -> Float[Array, "agents options"]:
-    """What is seen of each option's worth; one row of `own` or `design` stands for all."""
-    shape = (agents, *np.shape(design)[1:])
-    design = jnp.broadcast_to(jnp.asarray(design, own.dtype), shape)
-    own = jnp.broadcast_to(own, (agents, shape[-1]))
-    return jnp.einsum("ak,aok->ao", own, design, precision=jax.lax.Precision.HIGHEST)
-
-
-class Strangers(AbstractRankingWorld):
+class Strangers(AbstractStrangers):
     r"""New people: menus and attributes drawn with replacement from the data, tastes and errors of their own.
 
     Agent a is person i of the data with `chance[i]`, and values option j at
@@ -73,40 +44,22 @@ class Strangers(AbstractRankingWorld):
         (5, (3, 2))
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"]
-    design: Float[Array | np.ndarray, "_ options coefficients"]
-    menu: Bool[Array | np.ndarray, "rankings options"]
-    chance: Float[Array | np.ndarray, " rankings"]
-    supply: AbstractSupply
-    root: Float[Array | np.ndarray, "*draws coefficients dims"] | None = None
-    kind: Int[Array | np.ndarray, " rankings"] | None = None
-    agents: int = eqx.field(static=True, default=1)
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
+    menu: Bool[Array | np.ndarray, "rows options"] = eqx.field(kw_only=True)
+    root: Float[Array | np.ndarray, "*draws coefficients dims"] | None = eqx.field(kw_only=True, default=None)
 
     def __check_init__(self):
-        require(self.agents >= 1, f"`agents` must be at least 1, got {self.agents}: say how many come with `new=`.")
         check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        who, error, taste = jax.random.split(key, 3)
+    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
         own = jnp.asarray(self.coefficient)[None]
-        if self.root is not None:
-            root = jnp.asarray(self.root, own.dtype)
-            own = own + jax.random.normal(taste, (self.agents, root.shape[1]), own.dtype) @ root.T
-        chance = jnp.asarray(self.chance, own.dtype)
-        drawn = jax.random.choice(who, chance.shape[0], (self.agents,), p=chance)
-        design = jnp.asarray(self.design, own.dtype)
-        worth = _worth(own, design if design.shape[0] == 1 else design[drawn], self.agents)
-        total = worth + jax.random.gumbel(error, worth.shape, worth.dtype)
-        kind = None if self.kind is None else jnp.asarray(self.kind)[drawn]
-        values = self._values(total, own, jnp.asarray(self.menu)[drawn])
-        return Population(values, self.supply, kind=kind, unit=self.unit)
+        if self.root is None:
+            return own
+        root = jnp.asarray(self.root, own.dtype)
+        return own + jax.random.normal(key, (self.agents, root.shape[1]), own.dtype) @ root.T
 
 
-class SamePeople(AbstractRankingWorld):
+class SamePeople(AbstractSamePeople):
     r"""The people in the data, with errors drawn given what they ranked: whoever put an item first values it most.
 
     The same formula as `Strangers`, one agent for each person, in the order of `RankingData.people`. Of a person with
@@ -134,26 +87,16 @@ class SamePeople(AbstractRankingWorld):
         [0, 1]
     """
 
-    serves_the_sample: ClassVar[bool] = True
-
-    coefficient: Float[Array | np.ndarray, "*draws _ coefficients"]
-    design: Float[Array | np.ndarray, "_ options coefficients"]
-    menu: Bool[Array | np.ndarray, "agents options"]
-    stages: Stages
-    supply: AbstractSupply
-    kind: Int[Array | np.ndarray, " agents"] | None = None
-    numeraire: int | None = eqx.field(static=True, default=None)
-    outside: bool = eqx.field(static=True, default=False)
-    unit: str = eqx.field(static=True, default="utils")
-    options: tuple[str, ...] = eqx.field(static=True, default=())
+    coefficient: Float[Array | np.ndarray, "*draws _ coefficients"] = eqx.field(kw_only=True)
+    menu: Bool[Array | np.ndarray, "rows options"] = eqx.field(kw_only=True)
+    stages: Stages = eqx.field(kw_only=True)
 
     def __check_init__(self):
         check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
-    def population(self, key: PRNGKeyArray) -> Population:
-        own = jnp.asarray(self.coefficient)
-        worth = _worth(own, self.design, self.menu.shape[0])
-        total = given_ranking(worth, self.stages, key=key)
-        kind = None if self.kind is None else jnp.asarray(self.kind)
-        values = self._values(total, own, jnp.asarray(self.menu))
-        return Population(values, self.supply, kind=kind, unit=self.unit)
+    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
+        del key
+        return jnp.asarray(self.coefficient)
+
+    def with_errors(self, seen: Float[Array, "rows options"], *, key: PRNGKeyArray) -> Float[Array, "rows options"]:
+        return given_ranking(seen, self.stages, key=key)

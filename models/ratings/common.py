@@ -9,6 +9,7 @@ import numpy as np
 import numpyro
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._spec import fields_of
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
@@ -17,7 +18,6 @@ from ._base import (
     Sites,
     check_data,
     drawn,
-    fields_of,
     log_densities,
     own_laws,
     simulated,

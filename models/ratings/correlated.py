@@ -14,10 +14,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
-from ._base import AbstractRatingModel, Sites, check_data, fields_of, simulated
+from ._base import AbstractRatingModel, Sites, check_data, simulated
 from ._copula import given_stated, log_copula, scores
 from ._density import log_density
 from .common import sample_parameters

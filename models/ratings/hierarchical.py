@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._check import require
+from .._spec import fields_of
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws
@@ -20,7 +21,6 @@ from ._base import (
     Sites,
     check_data,
     drawn,
-    fields_of,
     log_densities,
     own_laws,
     simulated,

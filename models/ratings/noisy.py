@@ -13,10 +13,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..laws import AbstractLaw
 from ..supply import AbstractSupply
 from ..world import Draws, Independent
-from ._base import AbstractRatingModel, Sites, check_data, drawn, fields_of, own_laws, simulated, uniform
+from ._base import AbstractRatingModel, Sites, check_data, drawn, own_laws, simulated, uniform
 from ._noise import draw_points, draw_steps, log_points, log_steps, report
 from .common import sample_parameters
 from .data import RatingData

@@ -13,10 +13,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._check import require
 from .._compiled import compiled
+from .._spec import fields_of
 from ..hierarchy import AbstractHierarchy, Tastes
 from ..supply import AbstractSupply, Items
 from ..world import Draws
-from ._base import Sites, fields_of
+from ._base import Sites
 from ._ordered_identify import check
 from ._steps import CutsFromShares, log_chance
 from .data import RatingData

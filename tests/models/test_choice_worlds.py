@@ -231,7 +231,7 @@ def test_an_outside_option_must_be_free_to_all():
     here = np.flatnonzero(DATA.chosen != 1)[5]
     can[here, 1] = False
     data = ChoiceData(DATA.attributes, DATA.chosen, DATA.alternatives, DATA.columns, available=can)
-    with pytest.raises(ValueError, match=re.escape(f"`train` is not available in situation [{here}]")):
+    with pytest.raises(ValueError, match=re.escape(f"`train` is not on the menu of situation [{here}]")):
         world(data=data, outside="train")
 
 

@@ -20,7 +20,7 @@ from fairhand.inference import Posterior, fit
 from fairhand.models import Items
 from fairhand.models.choice import ChoiceData, ConditionalLogit, LatentClassLogit
 from fairhand.models.choice._ordered import Ordered
-from fairhand.models.choice.latent_class import people_weights
+from fairhand.models.weights import people_weights
 from helpers import assert_close
 
 NAMES = ("size", "price", "constant:a", "constant:b")

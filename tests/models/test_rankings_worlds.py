@@ -195,7 +195,7 @@ def test_the_mixed_logit_is_refused_and_written_by_name(panel):
         (lambda: MixedRankOrderedLogit(LOGIT, random="cost"), "`random` names the numeraire 'cost'"),
         (lambda: MixedRankOrderedLogit(LOGIT, spread_scale=0), "`spread_scale` must be positive"),
         (lambda: MixedRankOrderedLogit(LOGIT, random="z").identify(panel), r"`random` names \['z'\]"),
-        (lambda: MIXED.identify(panel.changed(weight=np.full(30, 2.0))), r"take `data.expanded\(\)`"),
+        (lambda: MIXED.identify(panel.changed(weight=np.full(30, 2.0))), r"Take `data.expanded\(\)`"),
         (
             lambda: MIXED.identify(panel.changed(order=panel.order[:, :1], level=None, person=None, people=None)),
             "nobody's lists have more than one stage",
@@ -212,7 +212,7 @@ def test_replicates_keep_lengths_and_follow_the_model(panel, sites):
     np.testing.assert_array_equal(np.asarray(again[0] < 0), data.order < 0)
     compare = data.statistics()
     chance = np.exp(WORTH) / np.exp(WORTH).sum()
-    first = [compare[f"share of first: {a}"](again)[0] for a in ITEMS]
+    first = [compare[f"put first: {a}"](again)[0] for a in ITEMS]
     np.testing.assert_allclose(first, chance, atol=4 * np.sqrt(0.25 / 6000))
     assert compare["mean place: b"](data.order[None]) == [1.0]
     assert compare["mean place: c"](data.order[None]) == [2.0]
