@@ -120,6 +120,8 @@ def elasticities(
     changed = _same_frame(posterior, data)
     _takes_changes(posterior.model)
     x = changed.column(attribute)
+    flat = getattr(posterior.model, "without_slope", lambda data: {})(changed)
+    require(attribute not in flat, f"`attribute` {attribute!r} has no elasticity: {flat.get(attribute)}.")
     sites = _population_sites(posterior, draws)
     total, size = len(next(iter(sites.values()))), len(changed.alternatives)
     found = np.zeros((total, size, size))
@@ -181,8 +183,9 @@ def _same_frame(posterior: Any, changed: Any) -> Any:
         f"`data` must have the alternatives {list(data.alternatives)} and columns {list(data.columns)} that were fitted; "
         "build it with `ChoiceData.changed`.",
     )
+    own = "taste" in posterior.groups["posterior"] or hasattr(model, "memberships")
     require(
-        "taste" not in posterior.groups["posterior"] or np.array_equal(changed.people, data.people),
+        not own or np.array_equal(changed.people, data.people),
         f"`data` must be of the people that were fitted, as `{name}` knows tastes of their own: build it with "
         "`ChoiceData.changed`; for others use `world(new=...)`.",
     )
