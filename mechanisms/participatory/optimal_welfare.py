@@ -77,7 +77,8 @@ def optimal_welfare(
         >>> a = [[1.0], [0.8]]
         >>> round(float(optimal_welfare(a, 0.3, 0.2)), 4)  # both get 4/9, and nobody minds
         0.8889
-        >>> jax.grad(lambda a: optimal_welfare(a, 0.3, 0.2))(jnp.array(a)).ravel().round(4).tolist()
+        >>> slope = jax.grad(lambda a: optimal_welfare(a, 0.3, 0.2))(jnp.array(a))
+        >>> [round(float(s), 4) for s in slope.ravel()]
         [0.3951, 0.6173]
     """
     disposal = check_disposal(disposal)
