@@ -23,10 +23,10 @@ def leading_axis(devices: Devices, size: int | None = None) -> NamedSharding | N
         devices = 1 if there[0].platform == "cpu" else len(there)
         if size is not None and size % devices:
             devices = 1
-    if not 1 <= devices <= len(there):
+    if not isinstance(devices, int) or not 1 <= devices <= len(there):
         raise ValueError(
-            f"`devices` must be between 1 and {len(there)}, got {devices}. On a CPU, set the number before JAX starts: "
-            "XLA_FLAGS=--xla_force_host_platform_device_count=N."
+            f"`devices` must be 'auto' or between 1 and {len(there)}, got {devices!r}. On a CPU, set the number before JAX "
+            "starts: XLA_FLAGS=--xla_force_host_platform_device_count=N."
         )
     if size is not None and size % devices:
         raise ValueError(f"An axis of {size} cannot be split over `devices={devices}`; choose a multiple.")

@@ -104,7 +104,9 @@ def place_points(
     dtype = first.root.dtype
     z = normal_numbers(numbers[:, None] ^ flips, dtype)
     own = size - size // components
-    z = jnp.concatenate([jnp.where(matched, _matched(z[:own]), z[:own]), z[own:]]).reshape(components, size // components, people, -1)
+    z = jnp.concatenate([jnp.where(matched, _matched(z[:own]), z[:own]), z[own:]]).reshape(
+        components, size // components, people, -1
+    )
     taste = bumps.centre[:, None] + jnp.einsum("cpij,cspj->cspi", bumps.root, z)
     taste = taste.reshape(size, people, -1)
     log_weight = -jax.lax.map(lambda b: mixture(bumps, b), taste) - jnp.log(jnp.asarray(size, taste.dtype))

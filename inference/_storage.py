@@ -72,6 +72,10 @@ def read(path: Path, rooms: tuple[str, ...]) -> dict[str, Any]:
         path.suffix != ".json",
         f"`path` {path} is a summary, which has no draws: load the NetCDF file, or read the summary as JSON.",
     )
+    try:
+        xr.open_dataset(path, engine=ENGINE).close()
+    except OSError as error:
+        raise ValueError(f"`path` {path} is not a posterior saved by fairhand: it is no NetCDF file.") from error
     with xr.open_dataset(path, engine=ENGINE) as head:
         require("fairhand" in head.attrs, f"`path` {path} is not a posterior saved by fairhand.")
         facts = json.loads(head.attrs["fairhand"])

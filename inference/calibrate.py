@@ -7,14 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 from scipy.stats import chi2
 
+from ._asked import check_model, key_of
 from ._bands import ecdf, p_value
 from ._devices import Devices
-from ._model import Model
 from ._precision import Precision
 from ._refits import Settings, refit
 
@@ -256,15 +255,12 @@ def calibrate(
         >>> found.ranks.shape, found.flagged
         ((50, 2), ())
     """
-    if not isinstance(model, Model):
-        raise ValueError(
-            f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit`; got {model!r}."
-        )
+    check_model(model, data)
     if not 0.5 <= level < 1:
         raise ValueError(f"`level` must be at least 0.5 and below 1, got {level}.")
     settings = Settings(method, draws, warmup, thin if method == "nuts" else 1, target_accept)
     simulator = model if simulator is None else simulator
-    key = jax.random.key(0) if key is None else key
+    key = key_of(key)
     found = refit(
         model, data, simulator, {}, fits=fits, key=key, settings=settings, precision=precision, batch_size=batch_size,
         devices=devices, label="calibrate", fingerprint=[model.to_spec(), simulator.to_spec()], progress=progress,

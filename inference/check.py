@@ -35,7 +35,7 @@ class Check:
 
 def check(
     posterior: Any,
-    statistics: Mapping[str, Callable[..., Any]] | None = None,
+    statistics: Any = None,
     *,
     groups: Mapping[str, Any] | None = None,
     key: PRNGKeyArray | None = None,
@@ -99,6 +99,12 @@ def _wanted(posterior: Any, statistics: Any, groups: Any) -> Mapping[str, Statis
     if statistics is not None:
         require(
             groups is None, "`groups` are for the statistics of choices; leave them out, or leave out `statistics`."
+        )
+        named = isinstance(statistics, Mapping) and statistics and all(callable(f) for f in statistics.values())
+        require(
+            named,
+            "`statistics` must map names to functions of the data, such as `{'share of a': lambda y: (y == 0).mean(-1)}`; got "
+            f"{statistics!r}.",
         )
         return dict(statistics)
     if hasattr(data, "statistics"):

@@ -92,7 +92,7 @@ def leave_one_out(posterior: Any, by: str = "observation") -> LeaveOneOut:
     return LeaveOneOut(found["elpd"], found["se"], found["p"], table, tuple(problems), by, posterior.data.sha256, found)
 
 
-def compare(posteriors: Mapping[str, Any], by: str = "observation") -> pd.DataFrame:
+def compare(posteriors: Any, by: str = "observation") -> pd.DataFrame:
     """Models of the same data, best first: `elpd`, its difference to the best with standard error `dse`, and weights.
 
     A difference of less than about two `dse`, or of less than 4, says that they predict alike.
@@ -119,7 +119,16 @@ def compare(posteriors: Mapping[str, Any], by: str = "observation") -> pd.DataFr
         >>> list(compare(fitted).index)
         ['quality', 'noise']
     """
-    require(len(posteriors) >= 2, f"`posteriors` must be at least two, by name; got {list(posteriors)}.")
+    require(
+        isinstance(posteriors, Mapping) and len(posteriors) >= 2,
+        "`posteriors` must be at least two, by name, such as `{'plain': ..., 'mixed': ...}`; got "
+        f"{list(posteriors) if isinstance(posteriors, Mapping) else type(posteriors).__name__}.",
+    )
+    for name, one in posteriors.items():
+        require(
+            isinstance(one, LeaveOneOut) or hasattr(one, "log_likelihood"),
+            f"`posteriors[{name!r}]` must be a posterior, or what its `loo()` gave; got {type(one).__name__}.",
+        )
     found = {n: p if isinstance(p, LeaveOneOut) else leave_one_out(p, by) for n, p in posteriors.items()}
     (first, one), *others = found.items()
     for name, other in others:

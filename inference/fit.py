@@ -6,14 +6,13 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
 from ..models._check import require
 from ..models.hierarchy import AbstractHierarchy
+from ._asked import check_model, check_whole, key_of
 from ._devices import Devices
 from ._drawn import Settings
 from ._integrated import fit_everything, fit_integrated
-from ._model import Model
 from ._precision import Precision, cast, precision_scope
 from ._svi import Guide
 from ._whole import fit_whole
@@ -27,7 +26,7 @@ def fit(
     model: Any,
     data: Any,
     *,
-    key: PRNGKeyArray | None = None,
+    key: Any = None,
     method: Method = "auto",
     draws: int = 500,
     warmup: int = 300,
@@ -35,7 +34,7 @@ def fit(
     target_accept: float = 0.8,
     check: bool = True,
     strict: bool = False,
-    points: int | Literal["auto"] = "auto",
+    points: Any = "auto",
     guide: Guide = "auto",
     contraction: bool = True,
     precision: Precision = "float64",
@@ -87,26 +86,23 @@ def fit(
         True
     """
     require(method in get_args(Method), f"`method` must be one of {get_args(Method)}, got {method!r}.")
-    if not isinstance(model, Model):
-        raise ValueError(
-            f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit`; got {model!r}."
-        )
-    differ = isinstance(model, AbstractHierarchy)
+    check_model(model, data)
+    differ = issubclass(type(model), AbstractHierarchy)
     require(
         differ or method != "marginal",
         f"`method='marginal'` integrates people out, and in `{type(model).__name__}` all are alike: use 'nuts'.",
     )
     require(
-        points == "auto" or (points >= 32 and points & (points - 1) == 0),
+        points == "auto" or (isinstance(points, int) and points >= 32 and points & (points - 1) == 0),
         f'`points` must be "auto" or a power of 2 and at least 32, got {points!r}.',
     )
-    for name, value in {"draws": draws, "chains": chains, "warmup": warmup + 1}.items():
-        if value < 1:
-            raise ValueError(f"`{name}` is too small: {value}.")
+    for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("warmup", warmup, 0)):
+        check_whole(name, value, least)
+    require(not resume or checkpoint is not None, "`resume=True` needs `checkpoint`, the file to continue from.")
     if not 0 < target_accept < 1:
         raise ValueError(f"`target_accept` must be between 0 and 1, got {target_accept}.")
+    key = key_of(key)
     notes = tuple(model.identify(data)) if check else ()
-    key = jax.random.key(0) if key is None else key
     looping = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     looping["fingerprint"] = _fingerprint(
         model, data, key, method, chains, warmup, draws, target_accept, points, guide, precision

@@ -1,7 +1,7 @@
 """What the data say: draws, their diagnosis, worlds of who comes, and what the model predicts."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 from ..models.world import AbstractWorld, Draws
 from . import _storage
 from ._arviz import inference_data
+from ._asked import check_whole
 from ._batches import BatchSize, batch_size_of, batches
 from ._precision import precision_scope, to_numpy
 from .diagnosis import Diagnosis, diagnose
@@ -127,6 +128,8 @@ class Posterior:
 
     def thinned(self, draws: int | None) -> dict[str, np.ndarray]:
         """`sites` of so many draws, evenly spaced; None takes all."""
+        if draws is not None:
+            check_whole("draws", draws)
         sites = self.sites
         total = len(next(iter(sites.values())))
         keep = np.linspace(0, total - 1, total if draws is None else min(draws, total)).round().astype(int)
@@ -204,7 +207,7 @@ class Posterior:
 
         return predictive(self, key=key, draws=draws, batch_size=batch_size)
 
-    def check(self, statistics: Mapping[str, Callable[..., Any]] | None = None, **options: Any) -> "Check":
+    def check(self, statistics: Any = None, **options: Any) -> "Check":
         """Could the model have given such data? Statistics of the data beside those it predicts; see `inference.check`."""
         from .check import check
 

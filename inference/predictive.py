@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import PRNGKeyArray
 
 from ..models._check import require
+from ._asked import check_whole
 from ._batches import BatchSize, batch_size_of, batches
 
 Sites = dict[str, np.ndarray]
@@ -46,6 +47,8 @@ def predictive(
         >>> again.shape, float((again == taken).mean()) > 0.4
         ((4, 50, 100), True)
     """
+    if draws is not None:
+        check_whole("draws", draws)
     name, axes = observed_name(posterior)
     sizes = posterior.groups["posterior"].sizes
     shape = (sizes["chain"], sizes["draw"]) if draws is None else (1, min(draws, sizes["chain"] * sizes["draw"]))

@@ -14,7 +14,7 @@ from numpyro.distributions import biject_to
 
 from ..models._check import require
 from ..models.hierarchy import AbstractHierarchy
-from ._model import Model
+from ._asked import check_model, check_whole, key_of
 from ._precision import Precision, cast, precision_scope
 from .posterior import Posterior
 
@@ -48,9 +48,9 @@ def prior(
         >>> bool(abs(before.sd["x"] - 2.5 / 0.5) < 0.5), before.predictive()["chosen"].shape
         (True, (1, 400, 5))
     """
-    require(isinstance(model, Model), f"`model` must be a model of `fairhand.models`; got {type(model).__name__}.")
-    require(draws >= 1, f"`draws` must be at least 1, got {draws}.")
-    key = jax.random.key(0) if key is None else key
+    check_model(model, data)
+    check_whole("draws", draws)
+    key = key_of(key)
     with precision_scope(precision), jax.numpy_rank_promotion("allow"):
         args = _arguments(model, data)
         flat = _improper(model.numpyro_model, args)

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, PRNGKeyArray
 
+from ._asked import check_model, key_of
 from ._devices import Devices
-from ._model import Model
 from ._precision import Precision
 from ._refits import LEVELS, Settings, refit
 from .posterior import Posterior
@@ -159,12 +158,9 @@ def recover(
         >>> bool(abs(table.loc["quality", "bias"]) < 0.3)
         True
     """
-    if not isinstance(model, Model):
-        raise ValueError(
-            f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit`; got {model!r}."
-        )
+    check_model(model, data)
     settings = Settings(method, draws, warmup, thin if method == "nuts" else 1, target_accept)
-    key = jax.random.key(0) if key is None else key
+    key = key_of(key)
     truths = _truths(model, data, truth, fits)
     mark = {name: np.asarray(x).tolist() for name, x in truths.items()}
     found = refit(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..models.rankings import Stable, Truthful, Undominated
 from ..models.world import Draws
+from ._asked import check_model
 from .fit import fit
 from .posterior import Posterior
 
@@ -98,6 +99,7 @@ def stress(
         >>> list(found.posteriors), sorted(found.refused)
         (['Truthful', 'Undominated'], [])
     """
+    check_model(model, data)
     if not hasattr(model, "assuming"):
         raise ValueError(
             f"`model` {type(model).__name__} makes no assumption on reports to be stressed; models of "
