@@ -29,7 +29,7 @@ class Adversary(eqx.Module):
     converged: bool
 
 
-def worst_partner(coefficients: Any, aversion: float, gamma: float, *, max_seconds: float = 60.0) -> Adversary:
+def worst_partner(coefficients: Any, aversion: Any, gamma: Any, *, max_seconds: Any = 60.0) -> Adversary:
     r"""The γ-dissimilar partner with whom an agent can lose most, by a mixed-integer program.
 
     .. math::

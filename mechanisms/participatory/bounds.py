@@ -99,7 +99,7 @@ def bounds(values: Any, alpha: Any, beta: Any, *, caps: Any = 1.0) -> Bounds:
     total = utilities.sum(-1)
     two = _two_agents(values, alpha, beta, caps, utilities)
     many = _many_agents(values, alpha, beta, caps, shares)
-    signed = least_pair(alpha, beta) >= 0
+    signed = np.asarray(least_pair(alpha, beta) >= 0)
     inequality = total - weighted_welfare(utilities, alpha, beta)
     simple = (alpha.max(-1) + beta.max(-1)) * total if n > 1 else np.zeros(batch)
     keep = lambda x: np.asarray(np.where(signed, x, np.nan))

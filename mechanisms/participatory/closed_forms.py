@@ -25,7 +25,7 @@ class UniformPair(eqx.Module):
     tradeoff: Float[np.ndarray, "*batch"]
 
 
-def inside(x: Any, name: str, low: float, high: float, words: str) -> np.ndarray:
+def inside(x: Any, name: str, low: Any, high: Any, words: str) -> np.ndarray:
     """`x` as float64 within [low, high], or a refusal that says `words`."""
     found = numbers(x, name)
     bad = ~((found >= low) & (found <= high))

@@ -36,7 +36,7 @@ class Clusters(eqx.Module):
         return self.upper.shape[0]
 
 
-def clusters(values: Any, *, count: int | None = None, radius: float | None = None, labels: Any = None) -> Clusters:
+def clusters(values: Any, *, count: Any = None, radius: Any = None, labels: Any = None) -> Clusters:
     r"""Groups agents whose values are close, and measures δ and γ from the data.
 
     Seeds are chosen one by one, each the agent farthest in the L1 norm from all before, and agents join the nearest seed.

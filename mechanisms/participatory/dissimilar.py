@@ -21,7 +21,7 @@ def dissimilarity(values: Any) -> Float[np.ndarray, "*batch"]:
         values: `[..., 2, items]`, not negative.
 
     Returns:
-        γ in [0, 1]; NaN where an agent values nothing. Scale-free.
+        γ in [0, 1], scale-free; 0 where an agent values nothing.
 
     Raises:
         ValueError: not two agents, or values that are negative or not finite.
@@ -34,8 +34,9 @@ def dissimilarity(values: Any) -> Float[np.ndarray, "*batch"]:
     """
     a = check_values(values)
     require(a.shape[-2] == 2, f"`values` must be [..., 2, items]; got shape {a.shape}.")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(a.prod(-2).sum(-1) / a.sum(-1).prod(-1))
+    norms = a.sum(-1)
+    unit = a / np.where(norms > 0, norms, 1.0)[..., None]
+    return np.asarray(unit.prod(-2).sum(-1))
 
 
 def dissimilar_bound(coefficients: Any, aversion: Any, gamma: Any, tau: Any = 0.5) -> Float[np.ndarray, "*batch items"]:

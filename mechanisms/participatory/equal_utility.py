@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ...models._check import require
 from ._check import check_caps, check_disposal, check_problem, check_room, check_values, numbers
@@ -28,13 +28,14 @@ class EqualUtility(eqx.Module):
     exists: Bool[np.ndarray, "*batch"]
 
 
-def equal_utility(values: Any, *, caps: Any = 1.0, disposal: str = "forbidden") -> EqualUtility:
+def equal_utility(values: Any, *, caps: Any = 1.0, disposal: Any = "forbidden") -> EqualUtility:
     r"""The best allocation under which all agents have the same utility, by a linear program.
 
     .. math:: \max_{x, t} t \quad \text{s.t.} \quad \sum_j a_{ij} x_{ij} = t \ \text{for all } i
 
-    With enough aversion it is the participatory optimum. If everybody values everything and there are no caps, it exists and
-    t is the maximin utility. If all must be given away it may not exist otherwise.
+    With enough aversion it is the participatory optimum. Without caps it always exists: shares in proportion to
+    :math:`1/\|a_i\|_1` are equal, and whoever values nothing can be given everything [D]. If everybody values everything, t is
+    the maximin utility; otherwise it can be less. With caps and no disposal it may not exist.
 
     Args:
         values: `[..., agents, items]`.
@@ -65,7 +66,7 @@ def equal_utility(values: Any, *, caps: Any = 1.0, disposal: str = "forbidden") 
         found = _solve(values[at], caps, disposal)
         if found is not None:
             shares[at], utility[at] = found
-    return EqualUtility(shares, utility, ~np.isnan(utility))
+    return EqualUtility(shares, utility, np.asarray(~np.isnan(utility)))
 
 
 def _solve(values: np.ndarray, caps: np.ndarray, disposal: str) -> tuple[np.ndarray, float] | None:
@@ -106,14 +107,14 @@ class TradeoffBound(eqx.Module):
     """
 
     tradeoff: Float[np.ndarray, "*batch"]
-    agent: np.ndarray
+    agent: Int[np.ndarray, "*batch"]
     applies: Bool[np.ndarray, "*batch"]
     bound: Float[np.ndarray, "*batch"]
     simple: Float[np.ndarray, "*batch"]
 
 
 def tradeoff_bound(
-    values: Any, alpha: Any, beta: Any, shares: Any, *, caps: Any = 1.0, disposal: str = "forbidden"
+    values: Any, alpha: Any, beta: Any, shares: Any, *, caps: Any = 1.0, disposal: Any = "forbidden"
 ) -> TradeoffBound:
     r"""An upper bound on how much the agent who gives up most gives up, where its condition holds.
 

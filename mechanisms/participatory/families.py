@@ -31,15 +31,15 @@ class Family(eqx.Module):
     """
 
     values: Float[np.ndarray, "agents items"]
-    loss: float
-    gain: float
-    tradeoff: float
-    threshold: float
+    loss: float = eqx.field(converter=float)
+    gain: float = eqx.field(converter=float)
+    tradeoff: float = eqx.field(converter=float)
+    threshold: float = eqx.field(converter=float)
     alpha: Row
     beta: Row
-    inequality: float
+    inequality: float = eqx.field(converter=float)
 
-    def gain_at(self, aversion: float) -> float:
+    def gain_at(self, aversion: Any) -> float:
         """Gain when every pair weighs its gap by `aversion`, from `threshold` on, where the optimum is equal [D].
 
         For `two_by_two`, `proposition_5_1`, `aligned` and `crowd`: loss + gain = Q(x*) exactly.
@@ -47,11 +47,11 @@ class Family(eqx.Module):
         return float(aversion * self.inequality - self.loss)
 
 
-def _split(aversion: float, agents: int) -> dict[str, Row]:
+def _split(aversion: Any, agents: int) -> dict[str, Row]:
     return {"alpha": np.full(agents, aversion / 2), "beta": np.full(agents, aversion / 2)}
 
 
-def _inside(x: Any, name: str, low: float, high: float) -> float:
+def _inside(x: Any, name: str, low: Any, high: Any) -> float:
     require(
         np.ndim(x) == 0 and low < float(x) < high,
         f"`{name}` must be a number between {low:g} and {high:.6g}, both excluded; got {x!r}.",
@@ -67,7 +67,7 @@ def _count(x: Any, name: str, least: int) -> int:
     return int(x)
 
 
-def aligned(aversion: float, items: int, eps: float = 1e-6) -> Family:
+def aligned(aversion: Any, items: Any, eps: Any = 1e-6) -> Family:
     r"""Two agents of the same taste, one a little less than r₁ as strong: the worst case for loss.
 
     :math:`a_1 = 1, a_2 = s = r_1 + \epsilon` with :math:`r_1 = (1 - A) / (1 + A)`. Agent 1 had everything; utilities become
@@ -101,7 +101,7 @@ def aligned(aversion: float, items: int, eps: float = 1e-6) -> Family:
     )
 
 
-def delta_similar(aversion: float, items: int, eps: float = 1e-6) -> Family:
+def delta_similar(aversion: Any, items: Any, eps: Any = 1e-6) -> Family:
     r"""Two agents who differ little, and yet lose half of what they differ by.
 
     :math:`a_1 = 1, a_{2j} = 1 - \delta/m \pm \epsilon` (plus for every other item, from the first) with
@@ -153,7 +153,7 @@ def _sparse_threshold(agents: int, eps: float) -> float:
     return eps * (agents - 1) / (agents - eps)
 
 
-def equation_26(alpha: Any, beta: Any, eps: float = 1e-3) -> Family:
+def equation_26(alpha: Any, beta: Any, eps: Any = 1e-3) -> Family:
     r"""As many items as agents, where a tiny loss buys a large gain.
 
     Row 1 is all ones, :math:`a_{ii} = 1 - \epsilon`, the rest :math:`r_{1i} - \epsilon` with r of lemma 3.3. Agent 1 had
@@ -194,7 +194,7 @@ def equation_26(alpha: Any, beta: Any, eps: float = 1e-3) -> Family:
     return Family(values, loss, gain, float(n), _sparse_threshold(n, eps), alpha, beta, n)
 
 
-def equation_129(alpha: Any, beta: Any, eps: float = 1e-3) -> Family:
+def equation_129(alpha: Any, beta: Any, eps: Any = 1e-3) -> Family:
     r"""Agents with almost nothing in common, whose gain is still unboundedly larger than their loss.
 
     2n − 1 items: agent i has one of her own (worth 1, and 1 + ε to agent 1), and n − 1 more are worth ε to agent 1 and
@@ -238,7 +238,7 @@ def _open(agents: int) -> dict[str, Row]:
     return {"alpha": np.full(agents, np.nan), "beta": np.full(agents, np.nan)}
 
 
-def two_by_two(a1: float, a2: float) -> Family:
+def two_by_two(a1: Any, a2: Any) -> Family:
     r"""Two agents, two items, values that sum to one: the better-off agent gives up a share of item 1.
 
     Rows :math:`(a_1, 1 - a_1), (a_2, 1 - a_2)`. From :math:`A = (a_1 - a_2)/(a_1 + a_2)` on, the share
@@ -274,7 +274,7 @@ def two_by_two(a1: float, a2: float) -> Family:
     return Family(values, t * (a1 - a2), np.nan, total, (a1 - a2) / total, **_open(2), inequality=total - 1)
 
 
-def proposition_5_1(agents: int, e1: float, e2: float) -> Family:
+def proposition_5_1(agents: Any, e1: Any, e2: Any) -> Family:
     r"""One agent gives up almost everything though nothing much is lost: IT comes close to n.
 
     As many items as agents. Agent 1 has the row :math:`(1 - e_1, e_1/(n - 1), \dots)`, all others
@@ -323,7 +323,7 @@ def proposition_5_1(agents: int, e1: float, e2: float) -> Family:
     )
 
 
-def crowd(seats: int, delta: float) -> Family:
+def crowd(seats: Any, delta: Any) -> Family:
     r"""One item with many seats, half of the agents at 1 and half at 1 − δ: the printed theorem 3.5 fails on it.
 
     Cap :math:`b = 1/\text{seats}`, n = 2/b agents, one cluster of radius δ. Once utilities are equal,

@@ -13,7 +13,7 @@ from .closed_forms import inside
 _OUTER, _INNER = 96, 48
 
 
-def independent_bound(law: AbstractLaw, c: Any) -> Float[np.ndarray, "*batch"]:
+def independent_bound(law: Any, c: Any) -> Float[np.ndarray, "*batch"]:
     r"""Expected bound on the loss of one item that is worth an independent draw from one law to each of two agents.
 
     With G the distribution function and :math:`\bar a` the larger of the two,
@@ -58,7 +58,7 @@ def independent_bound(law: AbstractLaw, c: Any) -> Float[np.ndarray, "*batch"]:
     return np.asarray((2 * area * weights).sum(-1))
 
 
-def spread(law: AbstractLaw) -> float:
+def spread(law: Any) -> float:
     r"""How concentrated a law is anywhere, in proportion to what lies below: :math:`\kappa = \sup_{a > 0} a\, g(a)/G(a)`.
 
     The number on which quadratic losses rest: with a finite κ, two agents' expected loss is at most

@@ -28,9 +28,7 @@ class LemmaCheck(eqx.Module):
     holder: Int[np.ndarray, "*batch"]
 
 
-def check_lemma_3_3(
-    values: Any, alpha: Any, beta: Any, shares: Any, *, caps: Any = 1.0, tol: float = 1e-6
-) -> LemmaCheck:
+def check_lemma_3_3(values: Any, alpha: Any, beta: Any, shares: Any, *, caps: Any = 1.0, tol: Any = 1e-6) -> LemmaCheck:
     r"""Whether an allocation can be the participatory optimum, item by item: no one holds what is worth far too little to them.
 
     If agent i is below the cap of item j and agent k has some of it, then at an optimum :math:`a_{kj} \ge r_{ik} a_{ij}`,

@@ -41,9 +41,9 @@ def cluster_rate(
     alpha: Any,
     beta: Any,
     *,
-    cap: float = 1.0,
+    cap: Any = 1.0,
     clusters: Clusters | None = None,
-    shape: float | None = None,
+    shape: Any = None,
 ) -> Rate:
     r"""How the loss grows when agents come in K clusters, tight and unlike each other. A rate: the constant is unspecified.
 
