@@ -36,11 +36,13 @@ def bundles():
     return choice.bundle_choices(menu, np.arange(40) % 4, ("tea", "milk"))
 
 
-def lists():
+def lists(people=None):
     """Of five items some rank all and some their best three; what each is like is the same for all."""
     x = np.random.default_rng(6).normal(size=(5, 1))
     order = np.array([[0, 1, 2, 3, 4], [1, 2, 0, 4, 3], [2, 0, 1, -1, -1], [4, 3, 1, -1, -1]] * 5)
-    return rankings.RankingData(order, "abcde", np.ones((20, 5)), unranked="below", attributes=x, columns=("size",))
+    return rankings.RankingData(
+        order, "abcde", np.ones((20, 5)), unranked="below", attributes=x, columns=("size",), person=people
+    )
 
 
 def exact(agents=3, items=8, missing=True):
@@ -73,6 +75,10 @@ MODELS = {
     "mixed logit": lambda: (choice.MixedLogit(LOGIT), choices(120, people=20)),
     "Plackett-Luce": lambda: (rankings.PlackettLuce(prior_scale=1.5), lists()),
     "rank-ordered logit": lambda: (rankings.RankOrderedLogit("size", prior_scale=1.5), lists()),
+    "mixed rank-ordered logit": lambda: (
+        rankings.MixedRankOrderedLogit(rankings.RankOrderedLogit("size", prior_scale=1.5)),
+        lists(np.arange(20) // 2),
+    ),
     "common beta law": lambda: (ratings.CommonLaw("beta", prior=BETA), exact()),
     "common power law": lambda: (ratings.CommonLaw("power", prior=POWER), exact()),
     "common truncated normal law": lambda: (ratings.CommonLaw("truncated_normal"), exact()),
@@ -94,6 +100,7 @@ SETTINGS = {
     "common truncated normal law": SLOW_MIXING,
     "latent classes": SLOW_MIXING,
     "mixed logit": SLOW_MIXING,
+    "mixed rank-ordered logit": {"fits": 60, "batch_size": 60, **SLOW_MIXING},
     "laws by agent": SLOW_MIXING,
     "ordered ratings": SLOW_MIXING,
     "noisy stars": {"fits": 60, "draws": 31, "thin": 2},
