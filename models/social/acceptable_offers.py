@@ -138,7 +138,8 @@ class AcceptableOffers(eqx.Module):
 
     def log_densities(self, sites: Sites, data: OfferData) -> Float[Array, "draws people"]:
         """Log-probability of each answer."""
-        return _by_draw(np.asarray(sites["location"]), np.asarray(sites["spread"]), *self.arguments(data))
+        edges, accepts = self.arguments(data)
+        return _by_draw(np.asarray(sites["location"]), np.asarray(sites["spread"]), edges, accepts)
 
     def replicate(self, sites: Sites, data: OfferData, *, key: PRNGKeyArray) -> Any:
         """Answers that such people might have given instead, one set a draw."""
@@ -259,7 +260,7 @@ def _log_chances(m: Array, s: Array, edges: Any, accepts: Any) -> Float[Array, "
 @compiled
 def _by_draw(m: Any, s: Any, edges: Any, accepts: Any) -> Float[Array, "draws people"]:
     edges = jnp.asarray(edges, m.dtype)
-    return jax.lax.map(lambda x: _log_chances(*x, edges, accepts), (m, s))
+    return jax.lax.map(lambda x: _log_chances(x[0], x[1], edges, accepts), (m, s))
 
 
 def _alpha(m: Array, s: Array, low: Array, high: Array, key: PRNGKeyArray) -> Array:

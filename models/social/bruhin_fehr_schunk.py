@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .data import SocialChoiceData
-from .preferences import AbstractPreferences, Lapse, as_lapse, pair
+from .preferences import AbstractPreferences, Lapse, as_lapse, as_scale, pair
 
 
 class BruhinFehrSchunk(AbstractPreferences):
@@ -38,6 +38,7 @@ class BruhinFehrSchunk(AbstractPreferences):
 
     Example:
         >>> import fairhand as fh
+        >>> from fairhand.models.social import gaps
         >>> rng = np.random.default_rng(0)
         >>> payoffs, kind = rng.uniform(0, 10, (600, 2, 2)), np.arange(600) % 2
         >>> own, behind, ahead = gaps(payoffs)
@@ -55,7 +56,7 @@ class BruhinFehrSchunk(AbstractPreferences):
     delta: tuple[float, float] = eqx.field(static=True, converter=pair, default=(0.0, 0.3))
     log_precision: tuple[float, float] = eqx.field(static=True, converter=pair, default=(0.0, 1.0))
     lapse: Lapse = eqx.field(static=True, converter=as_lapse, default=None)
-    scale: float | None = eqx.field(static=True, default=None)
+    scale: float | None = eqx.field(static=True, converter=as_scale, default=None)
     reciprocity: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):

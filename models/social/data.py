@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from .._check import require
 from ._reading import read_comparisons
 
-_LATER: Any = None  # filled in by `__post_init__`
+_LATER: Any = None  # filled in by `__post_init__`; fields are checked by hand, so that a sentence says what is wrong
 
 #: Columns of the replication files of Bruhin, Fehr and Schunk (2019), for `SocialChoiceData.from_table(path, **COLUMNS_OF_BFS)`.
 COLUMNS_OF_BFS: dict[str, Any] = {
@@ -85,15 +84,15 @@ class SocialChoiceData:
         ([[0.0, 0.0]], [[10.0, 0.0]])
     """
 
-    own: Float[np.ndarray, "situations 2"]
-    behind: Float[np.ndarray, "situations 2"]
-    ahead: Float[np.ndarray, "situations 2"]
-    chosen: Int[np.ndarray, " situations"]
-    kind: Float[np.ndarray, " situations"] = _LATER
-    unkind: Float[np.ndarray, " situations"] = _LATER
-    person: Int[np.ndarray, " situations"] = _LATER
-    situations: np.ndarray = _LATER
-    people: np.ndarray = _LATER
+    own: Any
+    behind: Any
+    ahead: Any
+    chosen: Any
+    kind: Any = _LATER
+    unkind: Any = _LATER
+    person: Any = _LATER
+    situations: Any = _LATER
+    people: Any = _LATER
     unit: str = "points"
     source: str = "arrays"
     sha256: str = ""

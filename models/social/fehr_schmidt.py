@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .data import SocialChoiceData
-from .preferences import AbstractPreferences, Lapse, as_lapse, pair
+from .preferences import AbstractPreferences, Lapse, as_lapse, as_scale, pair
 
 
 class FehrSchmidt(AbstractPreferences):
@@ -39,6 +39,7 @@ class FehrSchmidt(AbstractPreferences):
 
     Example:
         >>> import fairhand as fh
+        >>> from fairhand.models.social import gaps
         >>> rng = np.random.default_rng(0)
         >>> payoffs = rng.uniform(0, 10, (400, 2, 2))
         >>> own, behind, ahead = gaps(payoffs)
@@ -53,7 +54,7 @@ class FehrSchmidt(AbstractPreferences):
     beta: tuple[float, float] = eqx.field(static=True, converter=pair, default=(0.3, 0.4))
     log_precision: tuple[float, float] = eqx.field(static=True, converter=pair, default=(0.0, 1.0))
     lapse: Lapse = eqx.field(static=True, converter=as_lapse, default=(1.0, 19.0))
-    scale: float | None = eqx.field(static=True, default=None)
+    scale: float | None = eqx.field(static=True, converter=as_scale, default=None)
 
     def __check_init__(self):
         self.check_priors()

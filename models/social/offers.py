@@ -33,9 +33,9 @@ class OfferData:
         [False, False, True]
     """
 
-    offers: Float[np.ndarray, " offers"]
-    accepts: Int[np.ndarray, " people"]
-    people: np.ndarray = _LATER
+    offers: Any
+    accepts: Any
+    people: Any = _LATER
     source: str = "arrays"
     sha256: str = ""
 
@@ -62,7 +62,7 @@ class OfferData:
             object.__setattr__(self, "sha256", digest.hexdigest())
 
     @classmethod
-    def from_minimum(cls, minimum: Any, offers: Any, *, pie: float = 1.0, **fields: Any) -> "OfferData":
+    def from_minimum(cls, minimum: Any, offers: Any, *, pie: float | int = 1.0, **fields: Any) -> "OfferData":
         """From the least amounts that people accept.
 
         Args:
@@ -89,7 +89,7 @@ class OfferData:
 
     @classmethod
     def from_table(
-        cls, frame_or_path: Any, *, minimum: str, offers: Any, pie: float = 1.0, person: str | None = None
+        cls, frame_or_path: Any, *, minimum: str, offers: Any, pie: float | int = 1.0, person: str | None = None
     ) -> "OfferData":
         """Read a table with one row for each person.
 

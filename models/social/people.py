@@ -91,7 +91,8 @@ class AbstractPeople(AbstractHierarchy):
         return Tastes(mean[None], root, lapse if isinstance(self.preferences.lapse, tuple) else ())
 
     def _log_chance(self, taste: Array, fixed: Any, found: Panel) -> Array:
-        own = jnp.moveaxis(taste * jnp.asarray(self.unit, taste.dtype), -1, 0)[..., None]
+        unit = jnp.broadcast_to(jnp.asarray(self.unit, taste.dtype), taste.shape)
+        own = jnp.moveaxis(taste * unit, -1, 0)[..., None]
         p = self.preferences
         z = worth(jnp.asarray(found.own, taste.dtype), jnp.asarray(found.feature, taste.dtype), own[:-1], own[-1])
         return log_chance(z, fixed if isinstance(p.lapse, tuple) else p.lapse)
@@ -143,8 +144,8 @@ class AbstractPeople(AbstractHierarchy):
 
     def _log_chances(self, sites: Sites, data: SocialChoiceData, taken: bool) -> Float[Array, "draws situations"]:
         p, own = self.preferences, np.asarray(sites["taste"]) * self.unit
-        seen = differences(data, p.features(data), p.scale_of(data), taken=taken)
-        return log_chances(*seen, own[..., :-1], own[..., -1], p.lapse_at(sites, len(own)), data.person)
+        mine, feature = differences(data, p.features(data), p.scale_of(data), taken=taken)
+        return log_chances(mine, feature, own[..., :-1], own[..., -1], p.lapse_at(sites, len(own)), data.person)
 
     def log_densities(self, sites: Sites, data: SocialChoiceData) -> Float[Array, "draws situations"]:
         """Log-probability of each choice, given the weights of who made it."""

@@ -1,6 +1,7 @@
 """What people who compare allocations have in common: own payoff counts one, and terms for how it stands to others'."""
 
 import abc
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -34,6 +35,11 @@ def as_lapse(x: Any) -> Any:
     if isinstance(x, int | float):
         return float(x) or None
     return x if x is None else pair(x)
+
+
+def as_scale(x: Any) -> Any:
+    """A number as a float."""
+    return float(x) if isinstance(x, int | float) else x
 
 
 class AbstractPreferences(eqx.Module):
@@ -165,14 +171,16 @@ class AbstractPreferences(eqx.Module):
 
     def log_densities(self, sites: Sites, data: SocialChoiceData) -> Float[Array, "draws situations"]:
         """Log-probability of each choice."""
+        return self._log_chances(sites, data, True)
+
+    def _log_chances(self, sites: Sites, data: SocialChoiceData, taken: bool) -> Float[Array, "draws situations"]:
         weight, precision = self.weights(sites), np.asarray(sites["log_precision"])
-        return log_chances(*self.arguments(data), weight, precision, self.lapse_at(sites, len(weight)), None)
+        own, feature = differences(data, self.features(data), self.scale_of(data), taken=taken)
+        return log_chances(own, feature, weight, precision, self.lapse_at(sites, len(weight)), None)
 
     def choice_probabilities(self, sites: Sites, data: SocialChoiceData) -> Float[Array, "draws situations 2"]:
         """Chance of each option in each situation."""
-        weight, precision = self.weights(sites), np.asarray(sites["log_precision"])
-        towards = differences(data, self.features(data), self.scale_of(data), taken=False)
-        first = jnp.exp(log_chances(*towards, weight, precision, self.lapse_at(sites, len(weight)), None))
+        first = jnp.exp(self._log_chances(sites, data, False))
         return jnp.stack([first, 1 - first], -1)
 
     def coords(self, data: SocialChoiceData) -> dict[str, list]:
@@ -195,13 +203,10 @@ class AbstractPreferences(eqx.Module):
         every = np.broadcast_to(mean[:, None], (len(mean), len(data.people), 2))
         return build_world(data, {"mean": mean, "root": np.zeros((len(mean), 2, 2))}, {"weights": every}, **where)
 
-    def _spec(self) -> dict[str, Any]:
-        plain = lambda x: list(x) if isinstance(x, tuple) else x
-        return {"model": type(self).__name__} | {n: plain(getattr(self, n)) for n in self.__dataclass_fields__}
-
     def to_spec(self) -> dict[str, Any]:
         """The model as plain values that JSON can hold; `from_spec` reads it."""
-        return self._spec()
+        plain = lambda x: list(x) if isinstance(x, tuple) else x
+        return {"model": type(self).__name__} | {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "AbstractPreferences":
@@ -213,6 +218,6 @@ class AbstractPreferences(eqx.Module):
 def known_fields(cls: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
     """A specification without the name of its model; refuses keys that are no fields."""
     fields = {k: v for k, v in spec.items() if k != "model"}
-    unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+    unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
     require(not unknown, f"the specification has unknown keys {unknown}: drop them or correct their names.")
     return fields

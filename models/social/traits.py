@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from .._check import require
 from .._table import check_columns, load, names
@@ -29,11 +28,22 @@ class Traits:
         ([0.4, -0.1], ['bob'])
     """
 
-    people: np.ndarray
-    alpha: Float[np.ndarray, " people"]
-    beta: Float[np.ndarray, " people"]
+    people: Any
+    alpha: Any
+    beta: Any
     source: str = "arrays"
     sha256: str = ""
+
+    def __post_init__(self):
+        people = np.asarray(self.people)
+        object.__setattr__(self, "people", people)
+        for name in ("alpha", "beta"):
+            x = np.asarray(getattr(self, name), float)
+            require(
+                x.shape == people.shape and people.ndim == 1 and not np.isinf(x).any(),
+                f"`{name}` must be a finite number, or NaN, for each of the people {people.shape}; got shape {x.shape}.",
+            )
+            object.__setattr__(self, name, x)
 
     @classmethod
     def read(cls, frame_or_path: Any, *, person: str, alpha: str, beta: str) -> "Traits":

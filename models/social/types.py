@@ -16,10 +16,10 @@ from numpyro.distributions import biject_to, constraints
 
 from .._check import require
 from .._compiled import compiled
-from ..choice._class_start import quick_classes
 from ..choice._ordered import Ordered
 from ..world import AbstractWorld
 from ._choice import Panel, cell, differences, drawn_again, log_chance, panel, worth
+from ._em import climb
 from .bruhin_fehr_schunk import BruhinFehrSchunk
 from .data import SocialChoiceData
 from .preferences import Sites, known_fields
@@ -68,7 +68,7 @@ class PreferenceTypes(eqx.Module):
     data_type: ClassVar[type] = SocialChoiceData
     observation: ClassVar[tuple[str, str]] = ("chosen", "person")
 
-    preferences: BruhinFehrSchunk = eqx.field(static=True, default=BruhinFehrSchunk())
+    preferences: Any = eqx.field(static=True, default=BruhinFehrSchunk())
     types: int = eqx.field(static=True, default=2)
     concentration: float = eqx.field(static=True, converter=float, default=1.0)
 
@@ -260,7 +260,7 @@ def by_type(weight: Array, log_precision: Array, lapse: Any, seen: Panel) -> Flo
 
 @compiled
 def _by_draw(weight: Any, log_precision: Any, lapse: Any, seen: Panel) -> Float[Array, "draws people types"]:
-    return jax.lax.map(lambda x: by_type(*x, seen), (weight, log_precision, lapse))
+    return jax.lax.map(lambda x: by_type(x[0], x[1], x[2], seen), (weight, log_precision, lapse))
 
 
 @compiled
@@ -286,14 +286,8 @@ def _quick(model: PreferenceTypes, data: SocialChoiceData) -> tuple[np.ndarray, 
     """
     p = model.preferences
     own, feature = differences(data, p.features(data), p.scale_of(data), taken=True)
-    columns = np.concatenate([own[None], feature]).T
-    size = np.sqrt((columns**2).mean(0))
-    size = np.where(size > 0, size, 1.0)
-    pair = np.stack([np.zeros_like(columns), columns / size], 1)
-    every, people = np.ones(pair.shape[:2], bool), np.ones(len(data.people))
-    found = quick_classes(pair, every, every[:, 0], data.person, people, model.types, 10.0)
-    slope = found.beta / size
+    share, slope, _ = climb(np.column_stack([own, *feature]), data.person, len(data.people), model.types)
     precision = np.clip(slope[:, 0], 0.05, None)  # EM leaves it without a sign
     weight = np.clip(slope[:, 1:] / precision[:, None], -3.0, 3.0)
     turn = np.argsort(weight[:, 1])
-    return found.share[turn], weight[turn], np.log(precision)[turn]
+    return share[turn], weight[turn], np.log(precision)[turn]

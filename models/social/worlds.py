@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._check import require
+from .._check import dtype_of, require
 from ..population import Population
 from ..supply import AbstractSupply, Items
 from ..world import AbstractWorld, Draws, Roster
@@ -19,7 +19,7 @@ from .data import SocialChoiceData
 def averse(population: Population, alpha: Any, beta: Any, kind: Any = None) -> Population:
     """The population with α and β, in the dtype of its values, the same in each of its batches."""
     shape = population.values.shape[:-1]
-    fit = lambda x: jnp.broadcast_to(jnp.asarray(x, population.values.dtype), shape)
+    fit = lambda x: jnp.broadcast_to(jnp.asarray(x, dtype_of(population.values)), shape)
     kind = population.kind if kind is None else jnp.broadcast_to(kind, shape)
     return dataclasses.replace(population, alpha=fit(alpha), beta=fit(beta), kind=kind)
 

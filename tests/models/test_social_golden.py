@@ -1,6 +1,5 @@
 """The published estimates of Bruhin, Fehr and Schunk (2019), session 1, out of their data; skipped where these are not."""
 
-import time
 from pathlib import Path
 from typing import Any
 
