@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-# draws, warm-up and chains of each: what serves it best among those tried
+# draws, warm-up and chains of each: short and long, as starting and compiling weigh less in a long run
+USUAL = (1000, 500, 4)
 PLANS = {
     "mixed": {
-        "fairhand": (2000, 200, 4), "numpyro": (1000, 500, 2), "blackjax": (1000, 500, 2), "pymc": (1000, 500, 2),
-        "nutpie": (1000, 500, 2),
+        "fairhand": [(500, 200, 4), (4000, 200, 4)], "numpyro": [(200, 200, 2), (1000, 500, 2)], "blackjax": [(1000, 500, 2)],
+        "pymc": [(1000, 500, 2)], "nutpie": [(1000, 500, 2)],
     },
-    "logit": {n: (1000, 500, 4) for n in ("fairhand", "numpyro", "blackjax", "pymc", "nutpie")},
-    "rankings": {n: (1000, 500, 4) for n in ("fairhand", "numpyro", "blackjax", "pymc", "nutpie")},
+    "logit": {n: [USUAL] for n in ("fairhand", "numpyro", "blackjax", "pymc", "nutpie")},
+    "rankings": {n: [USUAL] for n in ("fairhand", "numpyro", "blackjax", "pymc", "nutpie")},
 }  # fmt: skip
 REFERENCE = {"mixed": (5000, 1000, 4)}
 
@@ -55,6 +56,19 @@ def against(found: dict[str, Any], truth: dict[str, Any] | None) -> str:
     return f"  means within {off[worst]:.3f} sd (± {noise:.3f}), sds within {100 * wide[widest]:.1f} % (± {100 * spread:.1f})"
 
 
+def show(engine: str, sizes: tuple[int, ...], found: dict[str, Any], truth: dict[str, Any] | None) -> float:
+    """Print one row of the table; returns effective draws of the slowest number per CPU second."""
+    least = min(x["ess"] for x in found["numbers"].values())
+    rate = least / found["cpu"]
+    plan = " + ".join(map(str, sizes[1::-1])) + f" x {sizes[2]}"
+    print(
+        f"  {engine:<10} {plan:<15} {rate:7.1f} /s   ess {least:6.0f}  cpu {found['cpu']:6.1f} s  wall {found['wall']:6.1f} s  "
+        f"peak {found['peak_mb']:5.0f} MB{against(found, truth)}",
+        flush=True,
+    )
+    return rate
+
+
 def main() -> None:
     """Print one table a problem."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,25 +81,19 @@ def main() -> None:
         truth = None
         if problem in REFERENCE and not said.quick:
             truth = run(said.python, "numpyro", problem, REFERENCE[problem], "")
-            if truth is not None:
-                print(
-                    f"  reference: plain NumPyro NUTS, {REFERENCE[problem]} draws, warm-up, chains; {truth['cpu']:.0f} CPU s"
-                )
         rate: dict[str, float] = {}
-        for engine, sizes in PLANS[problem].items():
-            found = run(said.python, engine, problem, sizes, "")
-            if found is None:
-                continue
-            least = min(x["ess"] for x in found["numbers"].values())
-            rate[engine] = least / found["cpu"]
-            print(
-                f"  {engine:<10} {rate[engine]:7.1f} /s   ess {least:6.0f}  cpu {found['cpu']:6.1f} s  "
-                f"wall {found['wall']:6.1f} s  peak {found['peak_mb']:5.0f} MB{against(found, truth)}",
-                flush=True,
-            )
-        if "fairhand" in rate:
-            others = {n: rate["fairhand"] / r for n, r in rate.items() if n != "fairhand"}
-            print("  fairhand over " + ", ".join(f"{n}: {x:.1f} x" for n, x in others.items()))
+        if truth is not None:
+            rate["numpyro, reference"] = show("numpyro", REFERENCE[problem], truth, None)
+        for engine, plans in PLANS[problem].items():
+            for sizes in plans:
+                found = run(said.python, engine, problem, sizes, "")
+                if found is None:
+                    break
+                rate[f"{engine}, {sizes[0]} draws"] = show(engine, sizes, found, truth)
+        own = {n: r for n, r in rate.items() if n.startswith("fairhand")}
+        for name, mine in own.items():
+            others = {n: mine / r for n, r in rate.items() if n not in own}
+            print(f"  {name}: " + ", ".join(f"{x:.1f} x {n}" for n, x in others.items()))
     if "mixed" in said.problems:
         first_answer(said.python)
 
