@@ -42,7 +42,7 @@ class Family(eqx.Module):
     def gain_at(self, aversion: Any) -> float:
         """Gain when every pair weighs its gap by `aversion`, from `threshold` on, where the optimum is equal [D].
 
-        For `two_by_two`, `proposition_5_1`, `aligned` and `crowd`: loss + gain = Q(x*) exactly.
+        For `two_by_two`, `proposition_5_1`, `aligned`, `crowd` and `lone_winner`: loss + gain = Q(x*) exactly.
         """
         return float(aversion * self.inequality - self.loss)
 
@@ -359,3 +359,40 @@ def crowd(seats: Any, delta: Any) -> Family:
         **_open(2 * k),
         inequality=k / (2 * k - 1),
     )
+
+
+def lone_winner(aversion: Any, agents: Any, eps: Any = 1e-6) -> Family:
+    r"""One item, one agent who values it more than all others: relative loss reaches the aversion at any number of agents.
+
+    Agent 1 values the item at 1, the others at s, with
+
+    .. math::
+        s = \frac{(n - 1)(1 - A)}{n - 1 + A} + \epsilon, \qquad
+        \text{loss} = \frac{(n - 1)(1 - s)}{n - 1 + s} \to A, \qquad \text{IT} = \frac{s + n - 1}{s}
+
+    for homogeneous A = α + β. So the derived bounds Q(x*) and (max α + max β) f(u*) are attained whatever n is, theorem 3.4
+    is not, and IT exceeds n [D].
+
+    Args:
+        aversion: A = α + β in (0, 1), the same for all.
+        agents: n, at least 2.
+        eps: how far the others are above the threshold.
+
+    Returns:
+        The family.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: ours [D], on theorem 3.4 and proposition 5.1 of the paper.
+
+    Example:
+        >>> [round(lone_winner(0.3, n, 1e-9).loss, 6) for n in (2, 10, 1000)]
+        [0.3, 0.3, 0.3]
+    """
+    a, n = _inside(aversion, "aversion", 0, 1), _count(agents, "agents", 2)
+    least = (n - 1) * (1 - a) / (n - 1 + a)
+    s = least + _inside(eps, "eps", 0, 1 - least)
+    loss = (n - 1) * (1 - s) / (n - 1 + s)
+    values = np.concatenate([[1.0], np.full(n - 1, s)])[:, None]
+    return Family(values, loss, a - loss, (s + n - 1) / s, loss, **_split(a, n), inequality=1.0)

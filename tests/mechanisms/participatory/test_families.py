@@ -126,6 +126,22 @@ def test_n_is_no_upper_bound_on_the_tradeoff():
     assert tradeoff > 2
 
 
+@pytest.mark.parametrize("agents", [2, 3, 8])
+@pytest.mark.parametrize("aversion", [0.1, 0.6])
+def test_a_lone_winner_attains_the_derived_bounds_at_any_number_of_agents(agents, aversion):
+    found = families.lone_winner(aversion, agents, 1e-7)
+    loss, gain, tradeoff, _ = measure(found.values, found.alpha, found.beta)
+    np.testing.assert_allclose([loss, gain, tradeoff], [found.loss, found.gain, found.tradeoff], rtol=1e-6, atol=1e-7)
+    upper = bounds(found.values, found.alpha, found.beta)
+    np.testing.assert_allclose([upper.derived_inequality, upper.derived_simple], loss, atol=1e-6)
+    assert upper.theorem_3_4 > 1.2 * loss
+    assert tradeoff > agents
+    if agents == 2:
+        assert loss == pytest.approx(families.aligned(aversion, 1, 1e-7).loss)
+    below = found.threshold * 0.98 / 2
+    assert loss_of(found.values, optimum(found.values, below, below)) < 1e-9
+
+
 @pytest.mark.parametrize("seats", [1, 4, 10])
 def test_a_crowd_loses_the_same_with_any_number_of_seats(seats):
     delta = 0.4
@@ -157,6 +173,7 @@ def test_a_crowd_loses_the_same_with_any_number_of_seats(seats):
         lambda: families.proposition_5_1(1, 0.1, 0.2),
         lambda: families.proposition_5_1(3, 0.2, 0.1),
         lambda: families.crowd(0, 0.5),
+        lambda: families.lone_winner(0.5, 1),
     ],
 )
 def test_bad_arguments_are_named(wrong):
