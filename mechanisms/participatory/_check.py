@@ -72,7 +72,7 @@ def check_problem(
     require(0 not in batch, f"`values` must have at least one problem along each leading axis; got {batch}.")
     disposal, counts = check_disposal(disposal), check_counts(counts, agents)
     caps = check_caps(caps, items)
-    check_room(caps, disposal, agents if counts is None else counts.sum())
+    check_room(caps, disposal, agents if counts is None else int(counts.sum()))
     check_concave(alpha, beta, counts)
     return Problem(
         np.broadcast_to(values, (*batch, agents, items)),

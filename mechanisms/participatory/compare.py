@@ -4,7 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ...models._check import require
 from ._check import Problem, check_problem, check_tolerance
@@ -13,7 +13,7 @@ from .measures import weighted_welfare
 from .solution import Solution, certified, stacked
 from .solve import METHODS, solve_checked
 
-Number = Float[Array | np.ndarray | np.generic, "*batch"]
+Number = Float[Any, "*batch"]
 
 
 class Comparison(eqx.Module):
@@ -44,8 +44,8 @@ class Comparison(eqx.Module):
     price_of_fairness_ratio: Number
     inequality_standard: Number
     inequality_participatory: Number
-    loss_range: Float[Array | np.ndarray, "*batch 2"] | None = None
-    gain_range: Float[Array | np.ndarray, "*batch 2"] | None = None
+    loss_range: Float[Any, "*batch 2"] | None = None
+    gain_range: Float[Any, "*batch 2"] | None = None
 
 
 NUMBERS = (
@@ -65,10 +65,10 @@ def compare(
     beta: Any,
     *,
     caps: Any = 1.0,
-    disposal: str = "forbidden",
-    method: str = "auto",
-    tol: float = 1e-6,
-    faces: bool = False,
+    disposal: Any = "forbidden",
+    method: Any = "auto",
+    tol: Any = 1e-6,
+    faces: Any = False,
 ) -> Comparison:
     r"""What following people's view of inequality costs in total utility, and what it gains in their own terms.
 

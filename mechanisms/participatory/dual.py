@@ -30,9 +30,7 @@ from ._check import (
 BLOCK = 1 << 22
 
 
-def dual_value(
-    sigma: Any, values: Any, *, caps: Any = 1.0, disposal: str = "forbidden"
-) -> Float[Array | np.ndarray | np.generic, "*batch"]:
+def dual_value(sigma: Any, values: Any, *, caps: Any = 1.0, disposal: Any = "forbidden") -> Float[Any, "*batch"]:
     r"""An upper bound on what any allocation is worth, from weights on the agents.
 
     .. math:: D(\sigma) = \sum_j \max_{x_j \in X_j} \sum_i (1 + \sigma_i) a_{ij} x_{ij} \ge W^*

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from ...models._check import require
 from ._check import ROUNDING, check_social, common_batch, numbers, traced
@@ -23,8 +23,8 @@ from ._check import ROUNDING, check_social, common_batch, numbers, traced
 #: From so many agents on, orders are found in the bits.
 MANY = 1 << 14
 
-Vector = Float[Array | np.ndarray, "*batch agents"]
-Number = Float[Array | np.ndarray | np.generic, "*batch"]
+Vector = Float[Any, "*batch agents"]
+Number = Float[Any, "*batch"]
 
 
 class Inequality(eqx.Module):
@@ -126,7 +126,7 @@ def supergradient(utilities: Any, alpha: Any, beta: Any) -> Vector:
     return weighted_supergradient(u, a, b, None, xp)
 
 
-def is_concave(alpha: Any, beta: Any) -> Bool[Array | np.ndarray | np.generic, "*batch"]:
+def is_concave(alpha: Any, beta: Any) -> Bool[Any, "*batch"]:
     r"""Whether welfare is concave, so that an optimum can be certified.
 
     .. math:: \alpha_i + \beta_i + \alpha_k + \beta_k \ge 0 \quad \text{for all } i \ne k
@@ -160,10 +160,8 @@ def is_concave(alpha: Any, beta: Any) -> Bool[Array | np.ndarray | np.generic, "
         return xp.ones(shape[:-1], bool)
     alpha, beta = xp.broadcast_to(alpha, shape), xp.broadcast_to(beta, shape)
     total, scale = alpha + beta, xp.abs(alpha) + xp.abs(beta)
-    first = xp.argmin(total, -1)[..., None]
-    rest = xp.where(xp.arange(shape[-1]) == first, np.inf, total)
-    second = xp.argmin(rest, -1)[..., None]
-    two = lambda x: (xp.take_along_axis(x, first, -1) + xp.take_along_axis(x, second, -1))[..., 0]
+    least = xp.argsort(total, -1)[..., :2] if xp is jnp else np.argpartition(total, 1, -1)[..., :2]
+    two = lambda x: xp.take_along_axis(x, least, -1).sum(-1)
     rounding = ROUNDING if total.dtype == np.float64 else 1e-6
     return two(total) >= -rounding * two(scale)
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from .dual import bound
 from .measures import weighted_welfare
@@ -28,13 +28,13 @@ class Solution(eqx.Module):
         method: the method used.
     """
 
-    shares: Float[Array | np.ndarray, "*batch agents items"]
-    utilities: Float[Array | np.ndarray, "*batch agents"]
-    sigma: Float[Array | np.ndarray, "*batch agents"] | None
-    primal: Float[Array | np.ndarray | np.generic, "*batch"]
-    dual: Float[Array | np.ndarray | np.generic, "*batch"]
-    gap: Float[Array | np.ndarray | np.generic, "*batch"]
-    converged: Bool[Array | np.ndarray | np.generic, "*batch"]
+    shares: Float[Any, "*batch agents items"]
+    utilities: Float[Any, "*batch agents"]
+    sigma: Float[Any, "*batch agents"] | None
+    primal: Float[Any, "*batch"]
+    dual: Float[Any, "*batch"]
+    gap: Float[Any, "*batch"]
+    converged: Bool[Any, "*batch"]
     status: str = eqx.field(static=True, default="")
     method: str = eqx.field(static=True, default="")
 

@@ -29,12 +29,12 @@ def solve(
     beta: Any,
     *,
     caps: Any = 1.0,
-    disposal: str = "forbidden",
+    disposal: Any = "forbidden",
     counts: Any = None,
-    method: str = "auto",
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-    throw: bool = True,
+    method: Any = "auto",
+    tol: Any = 1e-6,
+    max_steps: Any = 20000,
+    throw: Any = True,
 ) -> Solution:
     r"""The allocation that people who mind inequality would choose together, with a proof of how good it is.
 

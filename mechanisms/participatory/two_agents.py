@@ -13,7 +13,7 @@ to the first agent if :math:`\rho_j > \Delta`, to the second if less, and is spl
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ...models._check import require
 from ._check import check_problem
@@ -28,7 +28,7 @@ class TwoAgents(Solution):
             values by more than (1 + Δ) / (1 - Δ) times as much.
     """
 
-    threshold: Float[Array | np.ndarray, "*batch 2"] | None = None
+    threshold: Float[Any, "*batch 2"] | None = None
 
 
 def two_agents(values: Any, alpha: Any, beta: Any) -> TwoAgents:
@@ -94,7 +94,7 @@ def solve_two(
 
 def applies(alpha: np.ndarray, beta: np.ndarray) -> bool:
     """Whether A and B are below 1, so that no weight is negative."""
-    return len(alpha) == 2 and max(beta[0] + alpha[1], beta[1] + alpha[0]) < 1
+    return len(alpha) == 2 and bool(max(beta[0] + alpha[1], beta[1] + alpha[0]) < 1)
 
 
 def _cut(
