@@ -11,7 +11,6 @@ g is supermodular, and 1 + σ ranges over its base polytope. The dual that prove
 """
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from ...models._check import require
 
@@ -130,6 +129,8 @@ def one_item(s: np.ndarray, alpha: np.ndarray, beta: np.ndarray) -> tuple[np.nda
 
 def _alike(s: np.ndarray, some: np.ndarray, e: float) -> tuple[np.ndarray | None, np.ndarray]:
     """The set and 1 + sigma where all have the same alpha + beta: the richest k, by running sums and one hull."""
+    from scipy.optimize import isotonic_regression
+
     n, p = len(s), len(some)
     k = np.arange(1, p + 1)
     g = k - k * (n - k) * e / (n - 1)
