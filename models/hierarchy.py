@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
@@ -85,6 +86,14 @@ def sample_tastes(
         return mean, jnp.diag(spread)
     lower = jnp.asarray(numpyro.sample("correlation", dist.LKJCholesky(dims, 2.0)))
     return mean, spread[:, None] * lower
+
+
+def start_of_tastes(mean: Any, correlated: bool) -> dict[str, np.ndarray]:
+    """Where a search may begin, in the unconstrained space: people who differ by half a standard unit, no correlations."""
+    mean = np.asarray(mean, float)
+    d = len(mean)
+    found = {"mean": mean, "spread": np.full(d, np.log(0.5))}
+    return found | ({"correlation": np.zeros(d * (d - 1) // 2)} if correlated and d > 1 else {})
 
 
 def taste_scalars(sites: Any, names: tuple[str, ...], unit: Any) -> dict[str, Any]:

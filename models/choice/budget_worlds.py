@@ -7,16 +7,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._who_comes import last_rows
-from ..utility_world import AbstractSamePeople, check_shapes
+from ..utility_world import AbstractSamePeople
 from ..world import AbstractWorld, Draws
 from ._gumbel import given_choice
 from ._over_budgets import budget_steps, by_cost
 from ._utility import utility
 from .data import ChoiceData
-from .worlds import AbstractLogitWorld, SamePeople
+from .worlds import AbstractAlike, SamePeople
 
 
-class SameBuyers(AbstractSamePeople, AbstractLogitWorld):
+class SameBuyers(AbstractSamePeople, AbstractAlike):
     r"""The people in the data, who took the best of what their budgets could buy.
 
     First how much each could buy is drawn given the choice, :math:`P(r \mid y) \propto m_r e^{-L_r}` over the steps of
@@ -24,34 +24,18 @@ class SameBuyers(AbstractSamePeople, AbstractLogitWorld):
     Exact. Built by `BudgetLogit.worlds(same=True)`.
 
     Args:
-        coefficient: `[coefficients]`.
-        design: `[agents, options, coefficients]`.
-        available: `[agents, options]`; where False the option is worth −inf.
         chosen: `[agents]`, index of the option taken.
         order: `[agents, options]`, options from cheapest to dearest.
         log_mass: `[agents, options]`, log-chance that exactly so many of the cheapest are affordable.
-        supply: what there is to share.
-        kind: `[agents]`, group; None is none.
-        numeraire: as in `Strangers`.
-        outside: as in `Strangers`.
-        unit: unit of the values.
-        options: names of the options.
+        coefficient, design, available, supply, kind, numeraire, outside, unit, options: as in `SamePeople`.
 
     Raises:
         ValueError: shapes that do not fit.
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
     chosen: Int[Array | np.ndarray, " rows"] = eqx.field(kw_only=True)
     order: Int[Array | np.ndarray, "rows options"] = eqx.field(kw_only=True)
     log_mass: Float[Array | np.ndarray, "rows options"] = eqx.field(kw_only=True)
-
-    def __check_init__(self):
-        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
-
-    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
-        del key
-        return jnp.asarray(self.coefficient)[None]
 
     def _reach(self, seen: Float[Array, "rows options"]) -> tuple[Array, Array]:
         """Place of each option by cost, and log-chance of each number of affordable ones given the choice."""

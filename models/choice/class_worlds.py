@@ -16,7 +16,20 @@ from .logit import ConditionalLogit
 from .worlds import AbstractChoosers, AbstractLogitWorld, SamePeople, Strangers
 
 
-class ClassStrangers(AbstractStrangers, AbstractLogitWorld):
+class AbstractClasses(AbstractLogitWorld):
+    """People of a few classes.
+
+    Args:
+        coefficient: `[classes, coefficients]`.
+    """
+
+    coefficient: Float[Array | np.ndarray, "*draws classes coefficients"] = eqx.field(kw_only=True)
+
+    def __check_init__(self):
+        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
+
+
+class ClassStrangers(AbstractStrangers, AbstractClasses):
     r"""New people: situations drawn with replacement from the data, a class for each, and errors of their own.
 
     As `Strangers`, but agent a has the coefficients of class c with `share[c]`, and values are divided by its own
@@ -31,11 +44,7 @@ class ClassStrangers(AbstractStrangers, AbstractLogitWorld):
         ValueError: shapes that do not fit, a class that likes to pay.
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws classes coefficients"] = eqx.field(kw_only=True)
     share: Float[Array | np.ndarray, "*draws classes"] = eqx.field(kw_only=True)
-
-    def __check_init__(self):
-        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
     def own(self, key: PRNGKeyArray) -> Float[Array, "agents coefficients"]:
         beta = jnp.asarray(self.coefficient)
@@ -47,7 +56,7 @@ class ClassStrangers(AbstractStrangers, AbstractLogitWorld):
         return jnp.asarray(self.share, chance.dtype) @ weighted_sum(jnp.swapaxes(chance, -1, -2), self.chance)
 
 
-class SameClasses(AbstractChoosers):
+class SameClasses(AbstractChoosers, AbstractClasses):
     r"""The people in the data, their classes drawn given all of their choices, their errors given the last one.
 
     As `SamePeople`. Built by `LatentClassLogit.worlds(same=True)`.
@@ -61,11 +70,7 @@ class SameClasses(AbstractChoosers):
         ValueError: shapes that do not fit, a class that likes to pay.
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws classes coefficients"] = eqx.field(kw_only=True)
     belongs: Float[Array | np.ndarray, "*draws agents classes"] = eqx.field(kw_only=True)
-
-    def __check_init__(self):
-        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
 
     def own(self, key: PRNGKeyArray) -> Float[Array, "agents coefficients"]:
         beta = jnp.asarray(self.coefficient)

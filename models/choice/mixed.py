@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .._check import require
 from .._compiled import compiled
 from .._spec import fields_of
-from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, taste_scalars
+from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, start_of_tastes, taste_scalars
 from ..weights import counted
 from ..world import Draws
 from ._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
@@ -213,10 +213,7 @@ class MixedLogit(AbstractHierarchy):
     def start(self, data: ChoiceData) -> dict[str, np.ndarray]:
         """No tastes, and people who differ by half a standard unit: in the unconstrained space, what all share."""
         random, common = self.split(data.alternatives)
-        d = len(random)
-        found = {"mean": np.asarray(self._prior(self._signs(random))[0], float), "spread": np.full(d, np.log(0.5))}
-        if self.correlated and d > 1:
-            found["correlation"] = np.zeros(d * (d - 1) // 2)
+        found = start_of_tastes(self._prior(self._signs(random))[0], self.correlated)
         if common:
             found["beta"] = np.asarray(self._prior(self._signs(common))[0], float)
         return found | ({"scale_spread": np.array(np.log(0.5))} if self.scale else {})

@@ -32,6 +32,23 @@ class AbstractLogitWorld(AbstractUtilityWorld):
         """Chance that each option is the favourite of somebody who comes."""
 
 
+class AbstractAlike(AbstractLogitWorld):
+    """People who all have the same coefficients.
+
+    Args:
+        coefficient: `[coefficients]`, in the population.
+    """
+
+    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
+
+    def __check_init__(self):
+        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
+
+    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
+        del key
+        return jnp.asarray(self.coefficient)[None]
+
+
 class AbstractChoosers(AbstractSamePeople, AbstractLogitWorld):
     """The people in the data, who took what they like best: errors are drawn given that.
 
@@ -50,7 +67,7 @@ class AbstractChoosers(AbstractSamePeople, AbstractLogitWorld):
         return jnp.mean(jax.nn.one_hot(jnp.asarray(self.chosen), self.design.shape[1]), 0)
 
 
-class Strangers(AbstractStrangers, AbstractLogitWorld):
+class Strangers(AbstractStrangers, AbstractAlike):
     r"""New people: situations drawn with replacement from the data, with errors of their own.
 
     Agent a is situation i with `chance[i]`, and values option j at
@@ -88,21 +105,12 @@ class Strangers(AbstractStrangers, AbstractLogitWorld):
         [0.269, 0.731]
     """
 
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
-
-    def __check_init__(self):
-        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
-
-    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
-        del key
-        return jnp.asarray(self.coefficient)[None]
-
     def shares(self) -> Float[Array, " options"]:
         chance = jnp.exp(log_probability(jnp.asarray(self.coefficient), self.design, self.available))
         return weighted_sum(chance.T, self.chance)
 
 
-class SamePeople(AbstractChoosers):
+class SamePeople(AbstractChoosers, AbstractAlike):
     r"""The people in the data, with errors drawn given what they chose: whoever took the bus values it most.
 
     The same formula as `Strangers`, one agent for each person, in the order of `ChoiceData.people`. Of a person seen
@@ -135,12 +143,3 @@ class SamePeople(AbstractChoosers):
         >>> world.population(jax.random.key(0)).values.argmax(-1).tolist()
         [0, 1, 1, 0]
     """
-
-    coefficient: Float[Array | np.ndarray, "*draws coefficients"] = eqx.field(kw_only=True)
-
-    def __check_init__(self):
-        check_shapes(self.coefficient, self.design, self.supply, self.numeraire)
-
-    def own(self, key: PRNGKeyArray) -> Float[Array, "#agents coefficients"]:
-        del key
-        return jnp.asarray(self.coefficient)[None]

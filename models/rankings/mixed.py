@@ -16,7 +16,7 @@ from .._check import require
 from .._compiled import compiled
 from .._spec import fields_of
 from ..choice._bayes import NUMERAIRE_MEDIAN, NUMERAIRE_SPREAD
-from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, taste_scalars
+from ..hierarchy import AbstractHierarchy, Tastes, check_scales, sample_tastes, start_of_tastes, taste_scalars
 from ..weights import counted
 from ..world import AbstractWorld
 from ._build import build_world
@@ -191,10 +191,7 @@ class MixedRankOrderedLogit(AbstractHierarchy):
     def start(self, data: RankingData) -> dict[str, np.ndarray]:
         """No tastes, and people who differ by half a standard unit: in the unconstrained space, what all share."""
         random, common = self.split(data.items)
-        d = len(random)
-        found = {"mean": np.zeros(d), "spread": np.full(d, np.log(0.5))}
-        if self.correlated and d > 1:
-            found["correlation"] = np.zeros(d * (d - 1) // 2)
+        found = start_of_tastes(np.zeros(len(random)), self.correlated)
         return found | ({"beta": np.asarray(self._prior(self._price(common))[0], float)} if common else {})
 
     def identify(self, data: Any) -> tuple[str, ...]:
