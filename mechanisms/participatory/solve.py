@@ -14,8 +14,9 @@ from .two_agents import applies
 from .types import merge
 
 METHODS = ("auto", "two_agent", "one_item", "aligned", "types", "lp", "cutting_plane", "first_order")
-#: Up to so many rows `auto` takes the linear program, whose size grows with their square.
-LP_ROWS = 60
+#: `auto` takes the linear program, whose size grows with the square of the rows, up to so many of them and so many shares;
+#: and up to `LP_AT_MOST` rows where the first-order method did not reach `tol`.
+LP_ROWS, LP_AT_MOST, LP_SHARES = 100, 400, 100_000
 #: Up to so many agents `auto` takes the closed form of one item, where they mind inequality differently, and where alike.
 SOME, MANY = 1000, 10_000_000
 
@@ -102,10 +103,22 @@ def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
     types = merge(p.values, p.alpha, p.beta, p.counts)
     rows = len(types.values)
     merged = types.counts.max() > 1
-    method = "lp" if rows <= LP_ROWS else "first_order"
-    shares, sigma = _back_end(method)(*types[:3], p.caps, p.disposal, types.counts if merged else None, tol, max_steps)
-    name = "types" if merged and method == "lp" else method
-    return certified(*data, shares[types.kind], sigma[types.kind], tol, name)
+    small = rows * p.values.shape[1] <= LP_SHARES
+    methods = (
+        ["lp"]
+        if small and rows <= LP_ROWS
+        else ["first_order", "lp"]
+        if small and rows <= LP_AT_MOST
+        else ["first_order"]
+    )
+    for method in methods:
+        back_end, counts = _back_end(method), types.counts if merged else None
+        shares, sigma = back_end(*types[:3], p.caps, p.disposal, counts, tol, max_steps)
+        name = "types" if merged and method == "lp" else method
+        found = certified(*data, shares[types.kind], sigma[types.kind], tol, name)
+        if found.converged:
+            break
+    return found
 
 
 def _special(p: Problem) -> str | None:
