@@ -120,7 +120,9 @@ class Objective(AbstractObjective):
         return functools.reduce(operator.add, worth)
 
 
-def collect(objective: Any, agents: int) -> tuple[list[tuple[AbstractAtom, np.ndarray]], np.ndarray]:
+def collect(
+    objective: Any, agents: int, name: str = "objective"
+) -> tuple[list[tuple[AbstractAtom, np.ndarray]], np.ndarray]:
     r"""Atoms with weights `[agents]`, equal ones merged, and C of all gaps; `ValueError` unless certified concave.
 
     Each atom must be concave with the sign of its weight, for every agent. Gaps between utilities are judged together, as
@@ -129,16 +131,16 @@ def collect(objective: Any, agents: int) -> tuple[list[tuple[AbstractAtom, np.nd
     """
     require(
         isinstance(objective, AbstractObjective),
-        f"`objective` must be made from `atoms`, such as atoms.own() - 0.3 * atoms.envy(); got {objective!r}.",
+        f"`{name}` must be made from `atoms`, such as atoms.own() - 0.3 * atoms.envy(); got {objective!r}.",
     )
     merged: list[tuple[AbstractAtom, np.ndarray, np.ndarray]] = []
     for term in objective.parts():
         weights = concrete(term.weight)
         if weights is None:
-            raise ValueError("`objective` has a weight that is traced by a JAX transform; this works on the host.")
+            raise ValueError(f"`{name}` has a weight that is traced by a JAX transform; this works on the host.")
         require(
             weights.shape in ((), (agents,)),
-            f"`objective` weighs `{term.atom.name}` by {weights.shape[0] if weights.ndim else 1} numbers; there are "
+            f"`{name}` weighs `{term.atom.name}` by {weights.shape[0] if weights.ndim else 1} numbers; there are "
             f"{agents} agents.",
         )
         term.atom.check(agents)
@@ -155,13 +157,13 @@ def collect(objective: Any, agents: int) -> tuple[list[tuple[AbstractAtom, np.nd
         if (matrix := atom.pairs(weights)) is not None:
             gaps, bent = gaps + matrix, [*bent, (atom, weights)]
         elif weights.any():
-            _certify(atom, weights)
+            _certify(atom, weights, name)
             plain.append((atom, weights))
-    _certify_gaps(gaps, bent)
+    _certify_gaps(gaps, bent, name)
     return plain, gaps
 
 
-def _certify(atom: AbstractAtom, weights: np.ndarray) -> None:
+def _certify(atom: AbstractAtom, weights: np.ndarray, name: str) -> None:
     if atom.curvature == "linear" or atom.whole:
         return
     side = {"concave": -1.0, "convex": 1.0}.get(atom.curvature)
@@ -171,25 +173,25 @@ def _certify(atom: AbstractAtom, weights: np.ndarray) -> None:
     i = int(np.argmax(wrong))
     if atom.curvature not in ("concave", "convex"):
         raise ValueError(
-            f"`objective` cannot be certified concave: the atom `{atom.name}` is {atom.curvature}, whatever its weight. "
+            f"`{name}` cannot be certified concave: the atom `{atom.name}` is {atom.curvature}, whatever its weight. "
             "Leave it out; it can still be evaluated."
         )
     sign, cure = ("negative", ">= 0") if atom.curvature == "concave" else ("positive", "<= 0")
     raise ValueError(
-        f"`objective` cannot be certified concave: the atom `{atom.name}` is {atom.curvature} and has a {sign} weight, "
+        f"`{name}` cannot be certified concave: the atom `{atom.name}` is {atom.curvature} and has a {sign} weight, "
         f"{weights[i]:g} for agent {i}. Weigh it {cure}."
     )
 
 
-def _certify_gaps(gaps: np.ndarray, bent: list[tuple[AbstractAtom, np.ndarray]]) -> None:
+def _certify_gaps(gaps: np.ndarray, bent: list[tuple[AbstractAtom, np.ndarray]], name: str) -> None:
     both = gaps + gaps.T
     size = np.abs(gaps) + np.abs(gaps.T)
     if not (wrong := both > ROUNDING * size).any():
         return
     i, k = (int(x) for x in np.argwhere(wrong)[0])
-    names = " and ".join(f"`{name}`" for name in dict.fromkeys(a.name for a, w in bent if (w > 0).any()))
+    names = " and ".join(f"`{told}`" for told in dict.fromkeys(a.name for a, w in bent if (w > 0).any()))
     raise ValueError(
-        f"`objective` cannot be certified concave: the atom {names} is convex and has a positive weight that others do "
+        f"`{name}` cannot be certified concave: the atom {names} is convex and has a positive weight that others do "
         f"not make up for, at agents ({i}, {k}). Weigh it <= 0."
     )
 
@@ -212,7 +214,7 @@ def _product(weight: Any, other: Any) -> Any:
     """Elementwise, a number or `[agents]` each, without promoting ranks."""
     shape = np.broadcast_shapes(np.shape(weight), np.shape(other))
     xp = jnp if traced(weight, other) else np
-    return xp.broadcast_to(weight, shape) * xp.broadcast_to(other, shape)
+    return xp.asarray(xp.broadcast_to(weight, shape) * xp.broadcast_to(other, shape))
 
 
 def _weight(weight: Any) -> Any:

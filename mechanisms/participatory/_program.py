@@ -9,6 +9,8 @@ from .solution import feasible
 
 # Tolerances of HiGHS that are tried in turn; the first is the least that it accepts.
 _TOLERANCES = (1e-10, 1e-9, 1e-7)
+#: What is no more than this is 0 by rounding, for duals and reduced costs of order 1.
+SLACK = 1e-9
 
 
 class Optimum(NamedTuple):
@@ -16,13 +18,15 @@ class Optimum(NamedTuple):
 
     Attributes:
         shares: `[agents, items]`, within caps and totals.
-        duals: of the rows added by `at_most`, one array (>= 0) a call.
+        duals: of the rows added by `at_most`, one array (>= 0) a call; none after a search for whole numbers.
+        reduced: what a unit of each variable is worth beyond its rows; None after a search.
         bound: upper bound on the maximum, from the duals by weak duality; of the search tree where some are whole.
         point: all variables.
     """
 
     shares: Float[np.ndarray, "agents items"]
     duals: list[Float[np.ndarray, " rows"]]
+    reduced: Float[np.ndarray, " variables"] | None
     bound: float
     point: Float[np.ndarray, " variables"]
 
@@ -64,6 +68,8 @@ class Program:
         self.shares = self.variables(self.agent.size, 0.0, self.caps[self.item])
         self.most = values @ self.caps
         self.utilities = self.variables(n, 0.0, self.most)
+        if disposal == "free":
+            self.at_most(*self._totals())
 
     def variables(self, size: int, lower: Any, upper: Any, whole: bool = False) -> Int[np.ndarray, " size"]:
         """`size` new columns with these finite bounds; whole numbers if `whole`."""
@@ -85,6 +91,27 @@ class Program:
         rows, columns, entries = np.broadcast_arrays(rows, columns, np.asarray(entries, float))
         self._rows.append((rows.ravel(), columns.ravel(), entries.ravel(), np.asarray(limits, float)))
         return len(self._rows) - 1
+
+    def hold(self, optimum: Optimum) -> None:
+        """Keep to the optima of what was maximised so far, and start anew with nothing to maximise.
+
+        By complementary slackness: variables with a reduced cost stay at their bound, rows with a dual stay tight. That is the
+        face of all optima, whichever dual the solver found. After a search the value is held instead, up to `SLACK`.
+        """
+        reward = np.concatenate(self._reward)
+        self._reward, self._bends = [np.zeros_like(reward)], []
+        if optimum.reduced is None:
+            columns = np.flatnonzero(reward)
+            self.at_most(0, columns, -reward[columns], np.array([SLACK * abs(optimum.bound) - optimum.bound]))
+            return
+        lower, upper = np.concatenate(self._lower), np.concatenate(self._upper)
+        self._lower = [np.where(optimum.reduced > SLACK, upper, lower)]
+        self._upper = [np.where(optimum.reduced < -SLACK, lower, upper)]
+        for (rows, columns, entries, limits), dual in zip(list(self._rows), optimum.duals, strict=True):
+            tight = dual > SLACK
+            if tight.any():
+                kept, place = tight[rows], np.cumsum(tight) - 1
+                self.at_most(place[rows[kept]], columns[kept], -entries[kept], -limits[tight])
 
     def add_gaps(self, gaps: Float[np.ndarray, "agents agents"]) -> None:
         r"""Maximise :math:`\sum_{ik} C_{ik} (u_i - u_k)^+`, too, where :math:`C_{ik} + C_{ki} \le 0`.
@@ -116,7 +143,7 @@ class Program:
         import scipy.optimize
 
         reward, lower, upper, whole = map(np.concatenate, (self._reward, self._lower, self._upper, self._whole))
-        (less, limits), (equal, targets) = self._inequalities(), self._equalities()
+        (less, limits), (equal, targets) = self._matrix(self._rows), self._equalities()
         for tolerance in _TOLERANCES:
             answer = scipy.optimize.linprog(
                 -reward,
@@ -138,17 +165,12 @@ class Program:
         else:
             return None
         if whole.any():
-            return Optimum(self._placed(answer.x), [], -float(answer.mip_dual_bound), answer.x)
+            return Optimum(self._placed(answer.x), [], None, -float(answer.mip_dual_bound), answer.x)
         y, v = np.maximum(-answer.ineqlin.marginals, 0.0), -answer.eqlin.marginals
         left = reward - less.T @ y - equal.T @ v
         bound = limits @ y + targets @ v + np.sum(np.maximum(left * lower, left * upper))
         ends = np.cumsum([row[3].size for row in self._rows])
-        return Optimum(self._placed(answer.x), np.split(y, ends)[: len(self._rows)], float(bound), answer.x)
-
-    def _inequalities(self):
-        """The rows of `at_most`, then item totals where they need not be 1."""
-        rows = [*self._rows, self._totals()] if self.disposal == "free" else self._rows
-        return self._matrix(rows)
+        return Optimum(self._placed(answer.x), np.split(y, ends)[: len(self._rows)], left, float(bound), answer.x)
 
     def _equalities(self):
         """What utilities are, then item totals where they must be 1."""

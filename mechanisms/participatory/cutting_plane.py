@@ -125,11 +125,11 @@ class _Search:
         program.reward(penalty, [-1.0])
         entries = -np.hstack([cuts * self.members, np.ones((len(cuts), 1))])
         columns = np.append(program.utilities, penalty)
-        program.at_most(np.arange(len(cuts))[:, None], columns, entries, np.zeros(len(cuts)))
+        place = program.at_most(np.arange(len(cuts))[:, None], columns, entries, np.zeros(len(cuts)))
         optimum = program.solve()
         if optimum is None:
             return False
-        share = optimum.duals[0] / (optimum.duals[0].sum() or 1.0)
+        share = optimum.duals[place] / (optimum.duals[place].sum() or 1.0)
         before = self.shares
         for part in _PARTS:
             self.propose(before + part * (optimum.shares - before))

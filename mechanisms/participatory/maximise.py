@@ -72,18 +72,17 @@ def _one(
     objective: AbstractObjective, atoms: Any, values: np.ndarray, caps: Any, disposal: str, tol: float
 ) -> Solution:
     scale = float(values.max()) or 1.0
-    program = represent(atoms, values / scale, caps, disposal, scale)
-    return judged(objective, values, caps, disposal, program.solve(), scale, tol)
+    program = Program(values / scale, caps, disposal, unit=scale)
+    represent(program, atoms)
+    return judged(objective, values, caps, disposal, program.solve(), tol, scale)
 
 
-def represent(atoms: Any, values: np.ndarray, caps: Any, disposal: str, unit: float) -> Program:
-    """The linear program of collected atoms; values of order 1, in so many utils."""
-    program = Program(values, caps, disposal, unit=unit)
+def represent(program: Program, atoms: Any) -> None:
+    """Maximise collected atoms, too."""
     plain, gaps = atoms
     for atom, weights in plain:
         atom.represent(program, weights)
     program.add_gaps(gaps)
-    return program
 
 
 def judged(
@@ -92,8 +91,8 @@ def judged(
     caps: Any,
     disposal: str,
     optimum: Optimum | None,
-    scale: float,
     tol: float,
+    scale: float,
 ) -> Solution:
     """What the program found, with primal and gap recomputed from the shares."""
     best = bound(np.zeros(len(values)), values, caps, disposal)

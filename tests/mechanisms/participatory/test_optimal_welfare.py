@@ -160,7 +160,7 @@ def test_second_derivatives_are_refused_not_zero():
 
 def test_numbers_batches_and_dtypes():
     values = np.random.default_rng(1).random((2, 3, 4, 2))
-    found = optimal_welfare(values, 0.3, [0.1, 0.2, 0.0, 0.3], caps=0.5, disposal="free")
+    found = np.asarray(optimal_welfare(values, 0.3, [0.1, 0.2, 0.0, 0.3], caps=0.5, disposal="free"))
     assert found.shape == (2, 3)
     assert found.dtype == np.float64
     one = best(values[1, 2], np.full(4, 0.3), np.array([0.1, 0.2, 0.0, 0.3]), np.full(2, 0.5), "free")
