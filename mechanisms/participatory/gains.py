@@ -9,6 +9,7 @@ from jaxtyping import Float
 from ...models._check import require
 from ._check import check_social, check_values, common_batch, numbers
 from .bounds import standard_shares
+from .closed_forms import inside
 
 
 class GainBounds(eqx.Module):
@@ -91,3 +92,38 @@ def gain_bounds(values: Any, alpha: Any, beta: Any, *, threshold: Any = None) ->
         similar = a * utilities.sum(-1) / np.abs(gap).sum(-1) - a * (1 + high) / high
         plain = a / np.where(low > 0, low, high) - 1
     return GainBounds(keep(terms.sum(-1), signed), keep(similar, clear), keep(plain, clear))
+
+
+def gain_curve(coefficient: Any, other: Any, aversion: Any, threshold: Any) -> Float[np.ndarray, "*batch"]:
+    r"""What an item of the richer agent contributes to the gain.
+
+    .. math:: [(1 + A) a_{2j} - (1 - A) a_{1j}]\, 1\{r_1(\Delta_1) a_{1j} < a_{2j} < a_{1j}\}, \qquad r_1(D) = (1 - D)/(1 + D)
+
+    Divided by the loss on the item it is :math:`A/\rho_j - 1` [D]. It tends to :math:`2 A a_{1j}` where both value the
+    item alike.
+
+    Args:
+        coefficient: a₁ⱼ ≥ 0.
+        other: a₂ⱼ ≥ 0.
+        aversion: A in [0, 1).
+        threshold: Δ₁ in [0, A].
+
+    Returns:
+        Utils, of the broadcast shape.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Shirali, Finocchiaro and Abebe (2024), equation (23), figure 2 [P].
+
+    Example:
+        >>> gain_curve(0.8, [0.6, 0.7, 0.9], 0.2, 0.1).round(2).tolist()
+        [0.0, 0.2, 0.0]
+    """
+    a, x = (inside(y, name, 0.0, np.inf, "[0, ∞)") for y, name in ((coefficient, "coefficient"), (other, "other")))
+    aversion, threshold = inside(aversion, "aversion", 0.0, 1.0, "[0, 1)"), numbers(threshold, "threshold")
+    require(
+        np.all((threshold >= 0) & (threshold <= aversion)), "`threshold` must lie between 0 and `aversion`, as Δ₁ does."
+    )
+    gap = a - x
+    return np.asarray(np.where((gap > 0) & (gap < threshold * (a + x)), aversion * (a + x) - gap, 0.0))
