@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ...models._check import require
-from ._check import Problem, check_problem, check_tolerance
-from .faces import gain_ends, loss_ends, standard_shares
+from ._check import check_problem, check_tolerance
+from .faces import gain_ends, loss_ends, standard_each
 from .measures import weighted_welfare
-from .solution import Solution, certified, stacked
-from .solve import METHODS, solve_checked
+from .solution import Solution, certified
+from .solve import METHODS, solve_each
 
 Number = Float[Any, "*batch"]
 
@@ -48,15 +48,7 @@ class Comparison(eqx.Module):
     gain_range: Float[Any, "*batch 2"] | None = None
 
 
-NUMBERS = (
-    "loss",
-    "gain",
-    "tradeoff",
-    "price_of_fairness",
-    "price_of_fairness_ratio",
-    "inequality_standard",
-    "inequality_participatory",
-)
+MAX_STEPS = 20000
 
 
 def compare(
@@ -107,52 +99,44 @@ def compare(
     require(method in METHODS, f"`method` must be one of {', '.join(METHODS)}; got {method!r}.")
     require(isinstance(faces, bool | np.bool_), f"`faces` must be True or False; got {faces!r}.")
     tol, _ = check_tolerance(tol)
-    each = [_one(p, method, tol, bool(faces)) for p in problem.each()]
-    failed = stacked([c.participatory for c in each], problem.batch).status
-    if failed:
-        raise RuntimeError(f"{failed} Loss and gain would be off by as much: loosen `tol` or try another `method`.")
-    batch = problem.batch
-    join = lambda name: np.stack([getattr(c, name) for c in each]).reshape((*batch, *np.shape(getattr(each[0], name))))
-    ranges = {name: join(name) for name in ("loss_range", "gain_range")} if faces else {}
-    return Comparison(
-        stacked([c.standard for c in each], batch),
-        stacked([c.participatory for c in each], batch),
-        **{name: join(name)[()] for name in NUMBERS},
-        **ranges,
-    )
-
-
-def _one(p: Problem, method: str, tol: float, faces: bool) -> Comparison:
-    data = (p.values, p.alpha, p.beta, p.caps, p.disposal, p.counts)
-    none = np.zeros_like(p.alpha)
-    shares = standard_shares(p, tol)
-    standard = certified(p.values, none, none, *data[3:], shares, none, tol, "utilitarian")
-    found = solve_checked(p, method, tol, 20000)
-    before, after, best = np.asarray(standard.utilities), np.asarray(found.utilities), float(found.primal)
-    worth = float(weighted_welfare(before, p.alpha, p.beta))
-    if worth > best:  # within the gap of each other: then nothing needs to move
-        found = certified(*data, np.asarray(standard.shares), np.asarray(found.sigma), tol, found.method)
-        after, best = np.asarray(found.utilities), float(found.primal)
-    total, kept = float(before.sum()), float(after.sum())
-    loss, gain = total - kept, best - worth
+    p = problem
+    data, none = (p.caps, p.disposal, None), np.zeros(p.alpha.shape)
+    standard = certified(p.values, none, none, *data, standard_each(p, tol), none, tol, "utilitarian")
+    found = solve_each(p, method, tol, MAX_STEPS)
+    if found.status:
+        raise RuntimeError(
+            f"{found.status} Loss and gain would be off by as much: loosen `tol` or try another `method`."
+        )
+    before = np.asarray(standard.utilities)
+    worth = weighted_welfare(before, p.alpha, p.beta)
+    if (better := worth > found.primal).any():  # within the gap of each other: then nothing needs to move
+        shares = np.where(np.asarray(better)[..., None, None], standard.shares, found.shares)
+        found = certified(p.values, p.alpha, p.beta, *data, shares, np.asarray(found.sigma), tol, found.method)
+    after, best = np.asarray(found.utilities), found.primal
+    total, kept = before.sum(-1), after.sum(-1)
+    loss = total - kept
+    ratio = np.divide(total, kept, out=np.where(total > 0, np.inf, 1.0), where=kept > 0)
     ends = {}
     if faces:
-        ends = {"loss_range": loss_ends(p, best, total), "gain_range": gain_ends(p, best)}
-    numbers = (
+        each = list(zip(p.each(), np.ravel(best), np.ravel(total), strict=True))
+        ends["loss_range"] = np.array([loss_ends(q, float(w), float(t)) for q, w, t in each]).reshape(*p.batch, 2)
+        ends["gain_range"] = np.array([gain_ends(q, float(w)) for q, w, _ in each]).reshape(*p.batch, 2)
+    return Comparison(
+        standard,
+        found,
         loss,
-        gain,
+        best - worth,
         individual_tradeoff(before, after),
-        loss / total if total > 0 else 0.0,
-        1.0 if total == 0 else (total / kept if kept > 0 else np.inf),
+        np.divide(loss, total, out=np.zeros_like(total), where=total > 0)[()],
+        ratio[()],
         total - worth,
         kept - best,
+        **ends,
     )
-    return Comparison(standard, found, **dict(zip(NUMBERS, map(np.float64, numbers), strict=True)), **ends)
 
 
-def individual_tradeoff(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest ratio of utilities; 0/0 is 1, and what is below a part in 1e12 of the largest is 0."""
-    least = 1e-12 * before.max()
+def individual_tradeoff(before: np.ndarray, after: np.ndarray) -> Any:
+    """The largest ratio of utilities, `[...]`; 0/0 is 1, and what is below a part in 1e12 of the largest is 0."""
+    least = 1e-12 * before.max(-1, keepdims=True)
     had, has = before > least, after > least
-    ratio = np.divide(before, after, out=np.where(had, np.inf, 1.0), where=has)
-    return float(ratio.max())
+    return np.divide(before, after, out=np.where(had, np.inf, 1.0), where=has).max(-1)

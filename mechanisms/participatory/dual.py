@@ -3,7 +3,8 @@ r"""The bound that makes an answer certain: D(σ) is at least the best welfare, 
 .. math:: W^* = \min_{\sigma \in \Sigma} D(\sigma), \qquad
     D(\sigma) = \sum_j \max_{x_j \in X_j} \sum_i (1 + \sigma_i) a_{ij} x_{ij}
 
-Given σ each item goes to the agents with the greatest weight :math:`(1 + \sigma_i) a_{ij}`, each up to her cap: `fill`.
+Given σ each item goes to the agents with the greatest weight :math:`(1 + \sigma_i) a_{ij}`, each up to her cap:
+`fill`.
 """
 
 import functools
@@ -36,7 +37,8 @@ def dual_value(sigma: Any, values: Any, *, caps: Any = 1.0, disposal: Any = "for
     .. math:: D(\sigma) = \sum_j \max_{x_j \in X_j} \sum_i (1 + \sigma_i) a_{ij} x_{ij} \ge W^*
         \quad \text{for every } \sigma \in \Sigma
 
-    NumPy, JAX arrays and lists are taken; inside a JAX program the same is computed by JAX. Whether sigma lies in Σ is not
+    NumPy, JAX arrays and lists are taken; inside a JAX program the same is computed by JAX. Whether sigma lies in Σ
+    is not
     checked: those of `supergradient` and of the solvers do.
 
     Args:
@@ -49,7 +51,8 @@ def dual_value(sigma: Any, values: Any, *, caps: Any = 1.0, disposal: Any = "for
         `[...]`, in utils.
 
     Raises:
-        ValueError: shapes that do not fit, negative or non-finite numbers, or caps that leave no way to give all away.
+        ValueError: shapes that do not fit, negative or non-finite numbers, or caps that leave no way to give all
+            away.
 
     Source: [D]; the program is that of Shirali, Finocchiaro and Abebe (2024), equation 3.
 
@@ -87,15 +90,18 @@ def dual_value(sigma: Any, values: Any, *, caps: Any = 1.0, disposal: Any = "for
 
 def bound(
     sigma: np.ndarray, values: np.ndarray, caps: np.ndarray, disposal: str, counts: np.ndarray | None = None
-) -> float:
-    """D(σ) of one checked problem on the host; `counts` as in `solve`. Items are streamed in blocks."""
-    n, m = values.shape
+) -> Any:
+    """D(σ) of checked problems on the host, `[...]`; `counts` as in `solve`. Items are streamed in blocks."""
+    batch, (n, m) = values.shape[:-2], values.shape[-2:]
+    if batch and not (counts is None and (caps >= 1).all() and values.size <= BLOCK):
+        each = [bound(sigma[at], values[at], caps, disposal, counts) for at in np.ndindex(batch)]
+        return np.array(each).reshape(batch)
     width = max(1, BLOCK // n)
-    each = np.empty(m)
+    each = np.empty((*batch, m))
     for j in range(0, m, width):
-        weights = (1 + sigma)[:, None] * values[:, j : j + width]
-        each[j : j + width] = _best(weights, caps[j : j + width], disposal, counts)
-    return float(each.sum())
+        weights = (1 + sigma)[..., None] * values[..., j : j + width]
+        each[..., j : j + width] = _best(weights, caps[j : j + width], disposal, counts)
+    return each.sum(-1) if batch else float(each.sum())
 
 
 def fill(
@@ -150,9 +156,9 @@ def fill_jax(weights: Array, caps: Any, disposal: str = "forbidden") -> Array:
 
 def _best(weights: np.ndarray, caps: np.ndarray, disposal: str, counts: np.ndarray | None) -> np.ndarray:
     """The weighted sum of `fill`, item by item."""
-    n = len(weights)
+    n = weights.shape[-2]
     if counts is None and (caps >= 1).all():
-        top = weights.max(0)
+        top = weights.max(-2)
         return np.maximum(top, 0) if disposal == "free" else top
     if counts is not None:
         return (weights * counts[:, None] * fill(weights, caps, disposal, counts)).sum(0)

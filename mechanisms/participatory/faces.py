@@ -66,6 +66,23 @@ def standard_shares(p: Problem, tol: float) -> np.ndarray:
     return _by_cuts(q, types.counts, face, tol)[types.kind]
 
 
+def standard_each(problem: Problem, tol: float) -> np.ndarray:
+    """`standard_shares` of checked problems, `[..., agents, items]`; those without ties all at once where there are no caps."""
+    if problem.batch and (problem.caps >= 1).all() and problem.counts is None:
+        values = problem.values
+        best = values.max(-2, keepdims=True)
+        shares = np.zeros(values.shape)
+        np.put_along_axis(shares, values.argmax(-2)[..., None, :], 1.0, -2)
+        tied = (((values == best).sum(-2) > 1) & (best[..., 0, :] > 0)).any(-1)
+    else:
+        shares, tied = np.empty(problem.values.shape), np.ones(problem.batch, bool)
+    for at in np.ndindex(problem.batch):
+        if tied[at]:
+            p = problem._replace(values=problem.values[at], alpha=problem.alpha[at], beta=problem.beta[at])
+            shares[at] = standard_shares(p, tol)
+    return shares
+
+
 def gain_ends(p: Problem, best: float) -> np.ndarray:
     """`[2]`, the least and the greatest gain over all allocations of greatest total utility; the optimum is worth `best`."""
     face = utilitarian_face(p)

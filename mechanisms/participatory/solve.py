@@ -10,7 +10,7 @@ from ._check import Problem, check_problem, check_tolerance
 from .dual import fill
 from .one_item import scales
 from .solution import Solution, certified, stacked
-from .two_agents import applies
+from .two_agents import applies, cut, middle
 from .types import merge
 
 METHODS = ("auto", "two_agent", "one_item", "aligned", "types", "lp", "cutting_plane", "first_order")
@@ -78,10 +78,20 @@ def solve(
     problem = check_problem(values, alpha, beta, caps, disposal, counts)
     require(method in METHODS, f"`method` must be one of {', '.join(METHODS)}; got {method!r}.")
     tol, max_steps = check_tolerance(tol, max_steps)
-    found = stacked([solve_checked(p, method, tol, max_steps) for p in problem.each()], problem.batch)
+    found = solve_each(problem, method, tol, max_steps)
     if throw and found.status:
         raise RuntimeError(f"{found.status} Pass throw=False to take it as it is.")
     return found
+
+
+def solve_each(problem: Problem, method: str, tol: float, max_steps: int) -> Solution:
+    """The solutions of checked problems: pairs of agents all at once, others one by one; some may not have converged."""
+    p = problem
+    if p.batch and method in ("auto", "two_agent") and p.counts is None and applies(p.alpha, p.beta):
+        data = (p.values, p.alpha, p.beta, p.caps, p.disposal)
+        shares, interval = cut(*data)
+        return certified(*data, None, shares, middle(interval), tol, "two_agent")
+    return stacked([solve_checked(one, method, tol, max_steps) for one in p.each()], p.batch)
 
 
 def solve_checked(p: Problem, method: str, tol: float, max_steps: int) -> Solution:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ...models._check import require
 from ._check import check_problem
-from .solution import Solution, certified, stacked
+from .solution import Solution, certified
 
 
 class TwoAgents(Solution):
@@ -59,16 +59,10 @@ def two_agents(values: Any, alpha: Any, beta: Any) -> TwoAgents:
         ([0.3, 0.3], [1.0, 0.9])
     """
     problem = check_problem(values, alpha, beta)
-    found = []
-    for p in problem.each():
-        data = (p.values, p.alpha, p.beta, p.caps, p.disposal, None)
-        shares, interval = _cut(*data[:5])
-        middle = interval.mean()
-        one = certified(*data, shares, np.array([-middle, middle]), 1e-6, "two_agent")
-        found.append(
-            TwoAgents(**{name: getattr(one, name) for name in Solution.__dataclass_fields__}, threshold=interval)
-        )
-    return stacked(found, problem.batch)
+    data = (problem.values, problem.alpha, problem.beta, problem.caps, problem.disposal)
+    shares, interval = cut(*data)
+    found = certified(*data, None, shares, middle(interval), 1e-6, "two_agent")
+    return TwoAgents(**{name: getattr(found, name) for name in Solution.__dataclass_fields__}, threshold=interval)
 
 
 def solve_two(
@@ -87,61 +81,79 @@ def solve_two(
         counts is None or (counts == 1).all(),
         "`counts` must be 1 for method='two_agent': more agents stand behind the rows. Use method='types'.",
     )
-    shares, interval = _cut(values, alpha, beta, caps, disposal)
-    middle = interval.mean()
-    return shares, np.array([-middle, middle])
+    shares, interval = cut(values, alpha, beta, caps, disposal)
+    return shares, middle(interval)
 
 
 def applies(alpha: np.ndarray, beta: np.ndarray) -> bool:
-    """Whether A and B are below 1, so that no weight is negative."""
-    return len(alpha) == 2 and bool(max(beta[0] + alpha[1], beta[1] + alpha[0]) < 1)
+    """Whether there are two agents, and A and B are below 1, so that no weight is negative."""
+    return alpha.shape[-1] == 2 and bool((alpha + beta[..., ::-1] < 1).all())
 
 
-def _cut(
+def middle(interval: np.ndarray) -> np.ndarray:
+    """Sigma `[..., 2]` in the middle of an interval of Δ."""
+    delta = interval.mean(-1)
+    return np.stack([-delta, delta], -1)
+
+
+def cut(
     values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, caps: np.ndarray, disposal: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shares and the interval of optimal Δ. Weights are not negative, so that nothing is thrown away either way."""
+    """Shares `[..., 2, items]` and the interval of optimal Δ `[..., 2]`.
+
+    Weights are not negative, so that nothing is thrown away under either disposal.
+    """
     del disposal
-    require(len(values) == 2, f"`values` must have two agents here, got {len(values)}: use `solve`.")
-    top, low = beta[0] + alpha[1], -(beta[1] + alpha[0])
+    n, m = values.shape[-2:]
+    require(n == 2, f"`values` must have two agents here, got {n}: use `solve`.")
+    top, low = beta[..., 0] + alpha[..., 1], -(beta[..., 1] + alpha[..., 0])
     require(
         applies(alpha, beta),
-        f"`alpha` and `beta` give A = beta_1 + alpha_2 = {top:.4g} and B = beta_2 + alpha_1 = {-low:.4g}; the two-agent method "
-        "needs both below 1. Use `solve` with method='lp'.",
+        f"`alpha` and `beta` give A = beta_1 + alpha_2 = {top.max():.4g} and B = beta_2 + alpha_1 = {-low.min():.4g}; the "
+        "two-agent method needs both below 1. Use `solve` with method='lp'.",
     )
-    low = min(low, top)  # by rounding, where A + B = 0
+    low = np.minimum(low, top)  # by rounding, where A + B = 0
     most = np.minimum(caps, 1.0)
     least = np.minimum(1 - most, most)  # what is left when the other is full
-    first, second = values
-    open_ = np.flatnonzero((most > least) & (first + second > 0))
-    a1, a2, room = first[open_], second[open_], (most - least)[open_]
-    # (a1 - a2) / (a1 + a2) without overflow, and exact where both are alike
-    largest = np.maximum(a1, a2)
-    both, apart = a1 / largest, a2 / largest
-    both, apart = both + apart, both - apart
-    rho = apart / both
-    order = np.argsort(rho)
-    rho, a1, a2 = rho[order], (room * a1)[order], (room * a2)[order]
+    room = most - least
+    first, second = values[..., 0, :], values[..., 1, :]
+    largest = np.maximum(first, second)
+    closed = (room <= 0) | (largest <= 0)
+    # (a1 - a2) / (a1 + a2) without overflow, and exact where both are alike; what is closed comes last and moves nothing
+    largest = np.where(closed, 1, largest)
+    sum_, difference = first / largest, second / largest
+    sum_, difference = sum_ + difference, sum_ - difference
+    rho = np.divide(difference, sum_, out=np.full(sum_.shape, np.inf), where=~closed)
+    order = np.argsort(rho, -1)
+    sort = lambda x: np.take_along_axis(x, order, -1)
+    rho, gain, loss = sort(rho), sort(room * second), sort(room * first)
 
-    base = least @ second - least @ first
+    base = second @ least - first @ least
+    none = np.zeros_like(rho[..., :1])
     # excess[k] = u_2 - u_1 when the k lowest go to the second agent; it rises with k
-    excess = base + np.concatenate([[0.0], np.cumsum(a2)]) - np.concatenate([np.cumsum(a1[::-1])[::-1], [0.0]])
-    slack = 64 * np.finfo(float).eps * (np.abs(excess[0]) + np.abs(excess[-1]))
-    breaks = np.concatenate([[-np.inf], rho, [np.inf]])
-    rising = int(np.searchsorted(excess, -slack, side="left"))  # first with u_2 >= u_1
-    still = int(np.searchsorted(excess, slack, side="right"))  # one past the last with u_2 <= u_1
-    interval = np.clip([breaks[rising], max(breaks[still], breaks[rising])], low, top)
+    excess = np.concatenate([none, np.cumsum(gain, -1)], -1)
+    excess -= np.concatenate([np.cumsum(loss[..., ::-1], -1)[..., ::-1], none], -1)
+    excess += base[..., None]
+    slack = 64 * np.finfo(float).eps * (np.abs(excess[..., :1]) + np.abs(excess[..., -1:]))
+    rising = (excess < -slack).sum(-1)  # the first k with u_2 >= u_1
+    still = (excess <= slack).sum(-1)  # one past the last k with u_2 <= u_1
+    pick = lambda x, k: np.take_along_axis(x, np.clip(k, 0, x.shape[-1] - 1)[..., None], -1)[..., 0]
+    place = lambda k: np.where(k == 0, -np.inf, np.where(k > m, np.inf, pick(rho, k - 1)))
+    start = place(rising)
+    end = np.maximum(place(still), start)
+    interval = np.clip(np.stack([start, end], -1), low[..., None], top[..., None])
 
-    to_second = np.zeros(len(rho))
-    if breaks[rising] >= top:  # she stays richer
-        to_second[: np.searchsorted(rho, top, side="left")] = 1
-    elif breaks[rising] <= low:  # he does
-        to_second[: np.searchsorted(rho, low, side="right")] = 1
-    else:  # equally well off: item `rising` is split
-        to_second[:rising] = 1
-        before, after = excess[rising - 1], excess[rising]
-        to_second[rising - 1] = np.clip(-before / (after - before), 0, 1)
-    moved = np.zeros(len(first))
-    moved[open_[order]] = to_second
-    moved *= most - least
-    return np.stack([most - moved, least + moved]), interval
+    richer, poorer = start >= top, start <= low  # the first agent stays so; else item `rising` is split
+    whole = (rho < top[..., None]).sum(-1), (rho <= low[..., None]).sum(-1)
+    whole = np.where(richer, whole[0], np.where(poorer, whole[1], rising - 1))
+    before, after = pick(excess, rising - 1), pick(excess, rising)
+    split = ~richer & ~poorer
+    part = np.divide(-before, after - before, out=np.zeros(before.shape), where=split & (after > before))
+    to_second = (np.arange(m) < whole[..., None]).astype(float)
+    at = np.clip(whole, 0, m - 1)[..., None]
+    here = np.take_along_axis(to_second, at, -1)
+    np.put_along_axis(to_second, at, np.where(split[..., None], np.clip(part, 0, 1)[..., None], here), -1)
+    moved = np.empty_like(rho)
+    np.put_along_axis(moved, order, to_second, -1)
+    moved *= room
+    return np.stack([most - moved, least + moved], -2), interval
