@@ -10,6 +10,7 @@ from .adversary import Adversary as Adversary
 from .adversary import worst_partner as worst_partner
 from .bounds import Bounds as Bounds
 from .bounds import bounds as bounds
+from .capped_second_price import CappedSecondPrice as CappedSecondPrice
 from .closed_forms import UniformPair as UniformPair
 from .closed_forms import beta_bound as beta_bound
 from .closed_forms import uniform_many_items as uniform_many_items
@@ -18,6 +19,12 @@ from .clusters import Clusters as Clusters
 from .clusters import clusters as clusters
 from .compare import Comparison as Comparison
 from .compare import compare as compare
+from .compare_objectives import ObjectiveComparison as ObjectiveComparison
+from .compare_objectives import compare_objectives as compare_objectives
+from .decide import Decision as Decision
+from .decide import decide as decide
+from .deviation import Deviation as Deviation
+from .deviation import deviation_regret as deviation_regret
 from .dissimilar import dissimilar_bound as dissimilar_bound
 from .dissimilar import dissimilar_expected as dissimilar_expected
 from .dissimilar import dissimilarity as dissimilarity
@@ -28,6 +35,8 @@ from .equal_utility import EqualUtility as EqualUtility
 from .equal_utility import TradeoffBound as TradeoffBound
 from .equal_utility import equal_utility as equal_utility
 from .equal_utility import tradeoff_bound as tradeoff_bound
+from .externality_pricing import ExternalityPricing as ExternalityPricing
+from .externality_pricing import PricedAllocation as PricedAllocation
 from .families import Family as Family
 from .gains import GainBounds as GainBounds
 from .gains import gain_bounds as gain_bounds
@@ -42,6 +51,7 @@ from .measures import is_concave as is_concave
 from .measures import supergradient as supergradient
 from .measures import welfare as welfare
 from .optimal_welfare import optimal_welfare as optimal_welfare
+from .participatory import Participatory as Participatory
 from .rates import Rate as Rate
 from .rates import cluster_rate as cluster_rate
 from .rates import iid_rate as iid_rate
@@ -50,3 +60,4 @@ from .solution import Solution as Solution
 from .solve import solve as solve
 from .two_agents import TwoAgents as TwoAgents
 from .two_agents import two_agents as two_agents
+from .utilitarian import Utilitarian as Utilitarian
