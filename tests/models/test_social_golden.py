@@ -62,3 +62,68 @@ def test_fehr_and_schmidt_see_the_other_sign_of_alpha(data):
     assert one.mode["alpha"] == pytest.approx(-two.mode["alpha"], abs=1e-6)
     assert one.mode["beta"] == pytest.approx(two.mode["beta"], abs=1e-6)
     assert one.mode["alpha"] < 0 < one.mode["alpha"] + one.mode["beta"]
+
+
+def flat_em(columns: np.ndarray, person: np.ndarray, slope: np.ndarray, share: np.ndarray) -> Any:
+    """Maximum likelihood of a mixture of logits by plain EM, with SciPy for each type; a second opinion."""
+    from scipy.optimize import minimize
+    from scipy.special import log_expit, logsumexp
+
+    for _ in range(6):
+        each = np.stack([np.bincount(person, log_expit(columns @ b)) for b in slope], -1) + np.log(share)
+        belongs = np.exp(each - logsumexp(each, 1, keepdims=True))
+        share = belongs.mean(0)
+        for k, b in enumerate(slope):
+            weight = belongs[person, k]
+            fun = lambda b, w=weight: -w @ log_expit(columns @ b)
+            jac = lambda b, w=weight: -columns.T @ (w * (1 - 1 / (1 + np.exp(-columns @ b))))
+            slope[k] = minimize(fun, b, jac=jac, method="BFGS", options={"gtol": 1e-4}).x
+    return share, slope
+
+
+@pytest.mark.slow
+def test_three_types_are_the_published_ones(data):
+    """Up to labels: ours are numbered by β, so behindness averse, moderately and strongly altruistic."""
+    import pandas as pd
+
+    table = pd.read_csv(FOLDER / "bfs2019_published_session1_types.csv").to_numpy()[:, 1:].astype(float)
+    published, error = (table[:, at].T for at in ([4, 2, 0], [5, 3, 1]))  # rows: type; columns: π, α, β, γ, δ, σ
+    np.testing.assert_allclose(published[:, 0], [0.121, 0.474, 0.405])
+    weak = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (0.0, 3.0)) | {"log_precision": (0.0, 5.0)}
+    model = social.PreferenceTypes(social.BruhinFehrSchunk(**weak), types=3)
+    posterior = fh.fit(model, data, method="map", draws=50, contraction=False, progress=False)
+    mode = posterior.mode
+    share = np.array([mode["share[1]"], mode["share[2]"], 1 - mode["share[1]"] - mode["share[2]"]])
+    names = ("alpha", "beta", "gamma", "delta", "precision")
+    found = np.column_stack([share, [[mode[f"{n}[{k}]"] for n in names] for k in (1, 2, 3)]])
+    # The mode is one of the posterior: labels in order and shares of Dirichlet(1) move it by a little of the errors.
+    assert np.abs((found - published) / error).max() < 0.25
+    # From there maximum likelihood has every printed digit but the last.
+    p = model.preferences
+    sign = np.where(data.chosen == 0, 1.0, -1.0) / data.scale
+    columns = np.column_stack([sign * (x[..., 0] - x[..., 1]) for x in (data.own, *p.features(data))])
+    precision = found[:, 5] * data.scale
+    slope = np.column_stack([precision, precision[:, None] * found[:, 1:5]])
+    share, slope = flat_em(columns, data.person, slope, share)
+    exact = np.column_stack([share, slope[:, 1:] / slope[:, :1], slope[:, 0] / data.scale])
+    np.testing.assert_allclose(exact, published, atol=0.0016)
+
+
+@pytest.mark.slow
+def test_people_who_differ_are_fitted_with_clean_diagnostics(data):
+    """160 people with 117 choices each; minutes on two cores."""
+    model = social.HierarchicalFehrSchmidt()
+    posterior = fh.fit(model, data.where(data.plain), draws=300, warmup=200, progress=False)
+    table = posterior.diagnosis.table
+    assert posterior.diagnosis.problems == ()
+    assert posterior.diagnosis.sampler["divergences"] == 0
+    assert table["r_hat"].max() < 1.02
+    assert posterior.diagnosis.sampler["k_hat"] < 0.7
+    # Most people are altruists behind, fewer than ahead: α_FS < 0 < α_FS + β_FS, and both vary.
+    mean = posterior.mean
+    assert mean["mean[alpha]"] < 0 < mean["mean[alpha]"] + mean["mean[beta]"]
+    assert mean["spread[alpha]"] > 5 * posterior.sd["spread[alpha]"]
+    own = posterior.people()["mean"]
+    assert own.sizes == {"person": 160, "term": 3}
+    # Their own choices move people apart: the spread of posterior means is most of the spread of the law.
+    assert 0.6 < float(own.sel(term="beta").std()) / mean["spread[beta]"] < 1.1

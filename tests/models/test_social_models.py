@@ -1,5 +1,7 @@
 """Models of social preferences: likelihoods by plain loops, one person by quadrature, signs, and who comes."""
 
+import doctest
+import importlib
 from typing import Any
 
 import jax
@@ -335,3 +337,11 @@ def test_a_posterior_is_saved_loaded_and_asked(tmp_path):
     table = posterior.check(draws=40).table
     assert {"takes more", "sd of people"} <= set(table.index)
     assert posterior.predictive(draws=7)["chosen"].shape == (1, 7, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["fehr_schmidt", "bruhin_fehr_schunk", "people", "types", "acceptable_offers"])
+def test_examples_run(module):
+    found = doctest.testmod(importlib.import_module(f"fairhand.models.social.{module}"))
+    assert found.failed == 0
+    assert found.attempted > 0
