@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ._check import check_caps, check_room, check_social, check_values, common_batch
+from .closed_forms import plain
 from .lemma import retained
 from .measures import weighted_welfare
 
-Number = Float[np.ndarray, "*batch"]
+Number = Float[np.ndarray | np.float64, "*batch"]
 # Ties count as moved: what rounding may do to a_1 - a_2 <= A (a_1 + a_2), relative to the sum, so that bounds stay bounds.
 _TIED = 1e-12
 
@@ -35,15 +36,15 @@ class Bounds(eqx.Module):
         notes: sentences on what is outside the theory; empty when nothing is.
     """
 
-    theorem_3_2: Number
-    equation_15: Number
-    theorem_3_4: Number
-    derived_gap: Number
-    derived_similar: Number
-    derived_inequality: Number
-    derived_simple: Number
+    theorem_3_2: Number = eqx.field(converter=plain)
+    equation_15: Number = eqx.field(converter=plain)
+    theorem_3_4: Number = eqx.field(converter=plain)
+    derived_gap: Number = eqx.field(converter=plain)
+    derived_similar: Number = eqx.field(converter=plain)
+    derived_inequality: Number = eqx.field(converter=plain)
+    derived_simple: Number = eqx.field(converter=plain)
     item_factors: Float[np.ndarray, "*batch items"]
-    equation_101: Number
+    equation_101: Number = eqx.field(converter=plain)
     notes: tuple[str, ...] = eqx.field(static=True)
 
 
@@ -182,7 +183,8 @@ def _many_agents(values: Any, alpha: Any, beta: Any, caps: Any, shares: Any) -> 
     easiest = np.where(top, -np.inf, take[..., None]).max(-2)
     with np.errstate(divide="ignore", invalid="ignore"):
         pair = np.clip(1 - keep[..., None] / easiest[..., None, :], 0.0, 1.0)
-    pair = np.where(np.isfinite(easiest)[..., None, :], pair, 0.0)
+    # Without an outsider it stays where it is, or is thrown away by people who mind being ahead too much.
+    pair = np.where(np.isfinite(easiest)[..., None, :], pair, keep[..., None] < 0)
     sharper = (values * shares * pair).sum((-2, -1))
     usable = signed & whole.all()
     return {

@@ -11,6 +11,11 @@ from ...models._check import require
 from ._check import numbers
 
 
+def plain(x: Any) -> Any:
+    """Arrays as they are, a single number as NumPy's scalar, which can be rounded and printed."""
+    return np.asarray(x)[()]
+
+
 class UniformPair(eqx.Module):
     """Expectations for two agents with independent U(0, 1) values.
 
@@ -20,9 +25,9 @@ class UniformPair(eqx.Module):
         tradeoff: E IT, the greatest ratio of utilities before and after.
     """
 
-    loss: Float[np.ndarray, "*batch"]
-    gain: Float[np.ndarray, "*batch"]
-    tradeoff: Float[np.ndarray, "*batch"]
+    loss: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    gain: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    tradeoff: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
 
 
 def inside(x: Any, name: str, low: Any, high: Any, words: str) -> np.ndarray:
@@ -112,7 +117,7 @@ def uniform_many_items(aversion: Any, items: Any) -> UniformPair:
     return UniformPair(loss, np.asarray(a * np.sqrt(m / np.pi) - loss), np.asarray(1 + 1.5 / np.sqrt(np.pi * m)))
 
 
-def beta_bound(shape: Any, c: Any) -> Float[np.ndarray, "*batch"]:
+def beta_bound(shape: Any, c: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""Expected bound on the loss of one item whose worth to each of two agents is an independent Beta(s, 1).
 
     .. math::
@@ -142,4 +147,4 @@ def beta_bound(shape: Any, c: Any) -> Float[np.ndarray, "*batch"]:
     """
     s = inside(shape, "shape", np.finfo(float).tiny, np.finfo(float).max, "(0, ∞)")
     c = inside(c, "c", 0.0, 1.0, "[0, 1]")
-    return np.asarray(s / ((s + 0.5) * (s + 1)) * scipy.special.betainc(2.0, s, c))
+    return plain(s / ((s + 0.5) * (s + 1)) * scipy.special.betainc(2.0, s, c))

@@ -11,10 +11,10 @@ from jaxtyping import Float
 
 from ...models._check import require
 from ._check import check_values, numbers
-from .closed_forms import inside
+from .closed_forms import inside, plain
 
 
-def dissimilarity(values: Any) -> Float[np.ndarray, "*batch"]:
+def dissimilarity(values: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""The least γ for which two agents are γ-dissimilar: :math:`\langle a_1, a_2 \rangle / (\|a_1\|_1 \|a_2\|_1)`.
 
     Args:
@@ -36,7 +36,7 @@ def dissimilarity(values: Any) -> Float[np.ndarray, "*batch"]:
     require(a.shape[-2] == 2, f"`values` must be [..., 2, items]; got shape {a.shape}.")
     norms = a.sum(-1)
     unit = a / np.where(norms > 0, norms, 1.0)[..., None]
-    return np.asarray(unit.prod(-2).sum(-1))
+    return plain(unit.prod(-2).sum(-1))
 
 
 def dissimilar_bound(coefficients: Any, aversion: Any, gamma: Any, tau: Any = 0.5) -> Float[np.ndarray, "*batch items"]:
@@ -78,10 +78,12 @@ def dissimilar_bound(coefficients: Any, aversion: Any, gamma: Any, tau: Any = 0.
     g = gamma * a.sum(-1, keepdims=True)
     small, middle = c * (1 + 2 / r) * g ** (1 - tau), 2 * c * g**tau
     terms = np.where(a < g, small, np.where(a < g + g**tau, middle, 0.0))
-    return np.asarray(np.where(g > 1, c * a, terms))
+    return plain(np.where(g > 1, c * a, terms))
 
 
-def dissimilar_expected(items: Any, aversion: Any, gamma: Any, shape: Any = 1.0) -> Float[np.ndarray, "*batch"]:
+def dissimilar_expected(
+    items: Any, aversion: Any, gamma: Any, shape: Any = 1.0
+) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""How much two γ-dissimilar agents lose at most on average when the richer one's values are Beta(s, 1).
 
     .. math:: E\,\text{loss} \le m\, c_1 K\, (\gamma m)^{(s + 1)^2/(s + 2)}, \qquad K = 1 + 2/r_1 + 2 \max(2^s - 1, 1)
@@ -113,10 +115,10 @@ def dissimilar_expected(items: Any, aversion: Any, gamma: Any, shape: Any = 1.0)
     require(np.all(gamma * m <= 1), f"`gamma` must be at most 1/items; gamma * items is {np.max(gamma * m):g}.")
     r = (1 - aversion) / (1 + aversion)
     constant = 1 + 2 / r + 2 * np.maximum(2**s - 1, 1)
-    return np.asarray(m * (1 - r) * constant * (gamma * m) ** ((s + 1) ** 2 / (s + 2)))
+    return plain(m * (1 - r) * constant * (gamma * m) ** ((s + 1) ** 2 / (s + 2)))
 
 
-def loss_curve(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarray, "*batch"]:
+def loss_curve(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""What an item of the richer agent can contribute to the loss.
 
     .. math:: (a_{1j} - a_{2j})\, 1\{r_1 a_{1j} \le a_{2j} \le a_{1j}\}
@@ -141,10 +143,10 @@ def loss_curve(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarray,
     a, x = (inside(y, name, 0.0, np.inf, "[0, ∞)") for y, name in ((coefficient, "coefficient"), (other, "other")))
     aversion, _, _ = _parameters(aversion, 0.0, 0.5)
     gap = a - x
-    return np.asarray(np.where((gap >= 0) & (gap <= aversion * (a + x) + 1e-12 * a), gap, 0.0))
+    return plain(np.where((gap >= 0) & (gap <= aversion * (a + x) + 1e-12 * a), gap, 0.0))
 
 
-def loss_majorant(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarray, "*batch"]:
+def loss_majorant(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""The smooth curve above `loss_curve` on which theorem D.1 rests: two parabolas that meet at their top, :math:`x = r_1 a`.
 
     .. math::
@@ -176,7 +178,7 @@ def loss_majorant(coefficient: Any, other: Any, aversion: Any) -> Float[np.ndarr
     c = 1 - r
     below = c / r * x * (2 - x / (r * a))
     above = c * a * (1 - x) * (x + 1 - 2 * r * a) / (1 - r * a) ** 2
-    return np.asarray(np.where(x < r * a, below, above))
+    return plain(np.where(x < r * a, below, above))
 
 
 def _parameters(aversion: Any, gamma: Any, tau: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from ...models._check import require
 from ._check import check_caps, check_disposal, check_problem, check_room, check_values, numbers
 from .bounds import standard_shares
+from .closed_forms import plain
 from .measures import weighted_welfare
 
 
@@ -24,8 +25,8 @@ class EqualUtility(eqx.Module):
     """
 
     shares: Float[np.ndarray, "*batch agents items"]
-    utility: Float[np.ndarray, "*batch"]
-    exists: Bool[np.ndarray, "*batch"]
+    utility: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    exists: Bool[np.ndarray | np.bool_, "*batch"] = eqx.field(converter=plain)
 
 
 def equal_utility(values: Any, *, caps: Any = 1.0, disposal: Any = "forbidden") -> EqualUtility:
@@ -106,11 +107,11 @@ class TradeoffBound(eqx.Module):
         simple: max u(x*) / min u(x*); at least `bound` if everybody values everything and there are no caps.
     """
 
-    tradeoff: Float[np.ndarray, "*batch"]
-    agent: Int[np.ndarray, "*batch"]
-    applies: Bool[np.ndarray, "*batch"]
-    bound: Float[np.ndarray, "*batch"]
-    simple: Float[np.ndarray, "*batch"]
+    tradeoff: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    agent: Int[np.ndarray | np.int64, "*batch"] = eqx.field(converter=plain)
+    applies: Bool[np.ndarray | np.bool_, "*batch"] = eqx.field(converter=plain)
+    bound: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    simple: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
 
 
 def tradeoff_bound(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...models._check import require
 from ._check import check_social, check_values, common_batch, numbers
 from .bounds import standard_shares
-from .closed_forms import inside
+from .closed_forms import inside, plain
 
 
 class GainBounds(eqx.Module):
@@ -21,9 +21,9 @@ class GainBounds(eqx.Module):
         ratio_4_3: lower bound on gain / loss, A / Δ₁ − 1 [P].
     """
 
-    proposition_4_1: Float[np.ndarray, "*batch"]
-    ratio_4_2: Float[np.ndarray, "*batch"]
-    ratio_4_3: Float[np.ndarray, "*batch"]
+    proposition_4_1: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    ratio_4_2: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    ratio_4_3: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
 
 
 def gain_bounds(values: Any, alpha: Any, beta: Any, *, threshold: Any = None) -> GainBounds:
@@ -94,7 +94,7 @@ def gain_bounds(values: Any, alpha: Any, beta: Any, *, threshold: Any = None) ->
     return GainBounds(keep(terms.sum(-1), signed), keep(similar, clear), keep(plain, clear))
 
 
-def gain_curve(coefficient: Any, other: Any, aversion: Any, threshold: Any) -> Float[np.ndarray, "*batch"]:
+def gain_curve(coefficient: Any, other: Any, aversion: Any, threshold: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""What an item of the richer agent contributes to the gain.
 
     .. math:: [(1 + A) a_{2j} - (1 - A) a_{1j}]\, 1\{r_1(\Delta_1) a_{1j} < a_{2j} < a_{1j}\}, \qquad r_1(D) = (1 - D)/(1 + D)
@@ -126,4 +126,4 @@ def gain_curve(coefficient: Any, other: Any, aversion: Any, threshold: Any) -> F
         np.all((threshold >= 0) & (threshold <= aversion)), "`threshold` must lie between 0 and `aversion`, as Δ₁ does."
     )
     gap = a - x
-    return np.asarray(np.where((gap > 0) & (gap < threshold * (a + x)), aversion * (a + x) - gap, 0.0))
+    return plain(np.where((gap > 0) & (gap < threshold * (a + x)), aversion * (a + x) - gap, 0.0))

@@ -8,12 +8,12 @@ from jaxtyping import Float
 
 from ...models._check import require
 from ...models.laws import AbstractLaw
-from .closed_forms import inside
+from .closed_forms import inside, plain
 
 _OUTER, _INNER = 96, 48
 
 
-def independent_bound(law: Any, c: Any) -> Float[np.ndarray, "*batch"]:
+def independent_bound(law: Any, c: Any) -> Float[np.ndarray | np.float64, "*batch"]:
     r"""Expected bound on the loss of one item that is worth an independent draw from one law to each of two agents.
 
     With G the distribution function and :math:`\bar a` the larger of the two,
@@ -55,7 +55,7 @@ def independent_bound(law: Any, c: Any) -> Float[np.ndarray, "*batch"]:
         below = np.asarray(law.cdf(points.ravel())).reshape(points.shape)
         least = np.asarray(law.cdf((top * (1 - c[..., None])).ravel())).reshape(*c.shape, top.size)
     area = (width * (below - least[..., None]) * inner_weights).sum(-1)
-    return np.asarray((2 * area * weights).sum(-1))
+    return plain((2 * area * weights).sum(-1))
 
 
 def spread(law: Any) -> float:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from ...models._check import require
 from ._check import check_caps, check_social, check_values, common_batch, numbers
+from .closed_forms import plain
 
 
 class LemmaCheck(eqx.Module):
@@ -21,11 +22,11 @@ class LemmaCheck(eqx.Module):
         holder: `[...]`, the agent k who has some of it; −1 (and i = −1) where no pair can be compared.
     """
 
-    holds: Bool[np.ndarray, "*batch"]
-    violation: Float[np.ndarray, "*batch"]
-    item: Int[np.ndarray, "*batch"]
-    giver: Int[np.ndarray, "*batch"]
-    holder: Int[np.ndarray, "*batch"]
+    holds: Bool[np.ndarray | np.bool_, "*batch"] = eqx.field(converter=plain)
+    violation: Float[np.ndarray | np.float64, "*batch"] = eqx.field(converter=plain)
+    item: Int[np.ndarray | np.int64, "*batch"] = eqx.field(converter=plain)
+    giver: Int[np.ndarray | np.int64, "*batch"] = eqx.field(converter=plain)
+    holder: Int[np.ndarray | np.int64, "*batch"] = eqx.field(converter=plain)
 
 
 def check_lemma_3_3(values: Any, alpha: Any, beta: Any, shares: Any, *, caps: Any = 1.0, tol: Any = 1e-6) -> LemmaCheck:

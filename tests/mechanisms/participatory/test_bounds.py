@@ -42,6 +42,8 @@ def weights(rng, size: int, agents: int, regime: str) -> tuple[np.ndarray, np.nd
     if regime == "small":
         alpha = rng.uniform(0, 0.05, (size, agents))
         return alpha, alpha * rng.random((size, agents))
+    if regime == "heavy":  # beyond the paper: aversions as large as people report
+        return rng.uniform(0, 4, (size, agents)), rng.uniform(0, 0.9, (size, agents))
     return rng.uniform(-0.15, 0.5, (size, agents)), rng.uniform(
         0.15, 0.45, (size, agents)
     )  # altruists: beta + alpha >= 0
@@ -95,11 +97,11 @@ def test_two_agents_of_the_room_agree_with_the_referee():
             assert loss[k] == pytest.approx(loss_of(values[k], referee), abs=1e-7)
 
 
-def check_many(seed: int, size: int, room=None) -> int:
+def check_many(seed: int, size: int) -> int:
     """Random societies of 2 to 6 agents with caps, checked against every bound and lemma 3.3; how many."""
     rng = np.random.default_rng(seed)
     done = 0
-    for regime in ("paper", "small", "altruist"):
+    for regime in ("paper", "small", "altruist", "heavy"):
         for kind in KINDS:
             n, m = int(rng.integers(2, 7)), int(rng.integers(1, 5))
             seats = rng.integers(1, n + 1, m)
@@ -107,14 +109,15 @@ def check_many(seed: int, size: int, room=None) -> int:
             values = draw(kind, rng, size, n, m, np.minimum(beta[:, 0] + alpha.mean(1), 0.95))
             upper = bounds(values, alpha, beta, caps=1 / seats)
             for k in range(size):
-                found = optimum(values[k], alpha[k], beta[k], 1 / seats)
+                disposal = ("forbidden", "free")[k % 2]
+                found = optimum(values[k], alpha[k], beta[k], 1 / seats, disposal)
                 loss, scale = loss_of(values[k], found, 1 / seats), values[k].sum()
                 for name in UPPER:
                     assert not loss > getattr(upper, name)[k] + 1e-7 * scale, (name, kind, regime)
                 if regime != "altruist":
                     for name in ("theorem_3_4", "equation_101", "derived_inequality", "derived_simple"):
                         assert not np.isnan(getattr(upper, name)[k])
-                    assert upper.equation_101[k] <= upper.theorem_3_4[k] * (1 + 1e-9)
+                    assert np.all(upper.equation_101 <= upper.theorem_3_4 * (1 + 1e-9))
                 lemma = check_lemma_3_3(values[k], alpha[k], beta[k], found.shares, caps=1 / seats)
                 assert lemma.holds, (float(lemma.violation), kind, regime)
                 done += 1
@@ -122,13 +125,13 @@ def check_many(seed: int, size: int, room=None) -> int:
 
 
 def test_many_agents_never_lose_more_than_any_bound_and_pass_lemma_3_3():
-    assert check_many(0, 12) == 216
+    assert check_many(0, 10) == 240
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_thousands_of_societies_never_lose_more_than_any_bound(seed):
-    assert check_many(seed, 40) == 720
+    assert check_many(seed, 40) == 960
 
 
 @pytest.mark.slow
@@ -188,6 +191,11 @@ def test_the_sign_of_delta_belongs_to_the_utilitarian_optimum():
     assert np.all(np.where(richer, solved.threshold[:, 1] >= 0, solved.threshold[:, 0] <= 0))
     # As printed, "u_1 >= u_2 under the participatory optimum" would make it nonnegative for both of two equals.
     assert np.any(equal & (solved.threshold[:, 1] < 0))
+
+
+def test_multipliers_exceed_one_half_though_weights_do_not():
+    found = two_agents([[1.0, 1.0], [0.01, 0.01]], 0.45, 0.45)
+    assert np.abs(found.sigma).max() == pytest.approx(0.9)  # the text says below 1/2
 
 
 def test_bounds_by_hand():
