@@ -5,7 +5,7 @@ only on which one is optimal for total utility. The latter is a face: an item go
 each up to her cap, and those who value what is left of it alike may share that in any way.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,7 +52,9 @@ def standard_shares(p: Problem, tol: float) -> np.ndarray:
     utility.
     """
     start = fill(p.values, p.caps, p.disposal, p.counts)
-    if not (p.alpha.any() or p.beta.any()) or not utilitarian_face(p).open.any():
+    if not (p.alpha.any() or p.beta.any()) or ((p.caps >= 1).all() and not tied(p.values)):
+        return start
+    if not utilitarian_face(p).open.any():
         return start
     types = merge(p.values, p.alpha, p.beta, p.counts)
     q = p._replace(values=types.values, alpha=types.alpha, beta=types.beta, counts=types.counts)
@@ -69,18 +71,21 @@ def standard_shares(p: Problem, tol: float) -> np.ndarray:
 def standard_each(problem: Problem, tol: float) -> np.ndarray:
     """`standard_shares` of checked problems, `[..., agents, items]`; those without ties all at once where there are no caps."""
     if problem.batch and (problem.caps >= 1).all() and problem.counts is None:
-        values = problem.values
-        best = values.max(-2, keepdims=True)
-        shares = np.zeros(values.shape)
-        np.put_along_axis(shares, values.argmax(-2)[..., None, :], 1.0, -2)
-        tied = (((values == best).sum(-2) > 1) & (best[..., 0, :] > 0)).any(-1)
+        shares, open_ = np.zeros(problem.values.shape), tied(problem.values)
+        np.put_along_axis(shares, problem.values.argmax(-2)[..., None, :], 1.0, -2)
     else:
-        shares, tied = np.empty(problem.values.shape), np.ones(problem.batch, bool)
+        shares, open_ = np.empty(problem.values.shape), np.ones(problem.batch, bool)
     for at in np.ndindex(problem.batch):
-        if tied[at]:
+        if open_[at]:
             p = problem._replace(values=problem.values[at], alpha=problem.alpha[at], beta=problem.beta[at])
             shares[at] = standard_shares(p, tol)
     return shares
+
+
+def tied(values: np.ndarray) -> Any:
+    """Whether several agents value some item most, and above nothing, `[...]`."""
+    best = values.max(-2, keepdims=True)
+    return (((values == best).sum(-2) > 1) & (best[..., 0, :] > 0)).any(-1)
 
 
 def gain_ends(p: Problem, best: float) -> np.ndarray:

@@ -125,7 +125,9 @@ def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
         back_end, counts = _back_end(method), types.counts if merged else None
         shares, sigma = back_end(*types[:3], p.caps, p.disposal, counts, tol, max_steps)
         name = "types" if merged and method == "lp" else method
-        found = certified(*data, shares[types.kind], sigma[types.kind], tol, name)
+        if rows < len(types.kind):
+            shares, sigma = shares[types.kind], sigma[types.kind]
+        found = certified(*data, shares, sigma, tol, name)
         if found.converged:
             break
     return found

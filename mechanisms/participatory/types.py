@@ -33,6 +33,8 @@ def merge(values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, counts: np.nd
     near &= beta[order][1:] == beta[order][:-1]
     at = np.flatnonzero(near) + 1
     fresh[at] = (values[order[at]] != values[order[at - 1]]).any(1)
+    if fresh.all():
+        return Types(values, alpha, beta, np.ones(n, np.int64) if counts is None else counts, np.arange(n))
     group = np.empty(n, int)
     group[order] = np.cumsum(fresh) - 1
     _, first, kind = np.unique(group, return_index=True, return_inverse=True)
