@@ -16,6 +16,7 @@ from ._points import Points
 from ._whole import as_sites, draw, flat
 
 SETS, MOST = 4, 2**20  # further sets of points that set draws right, and points of all people in them
+MORE = 4  # times as many points, where they were too few and their number was left to us
 ENTRIES = 2**22  # people times draws held at once
 ASKED = 128  # draws, where each point costs a likelihood
 TOLERATED = 0.2  # posterior standard deviations that the integral may be off by, without a word
@@ -25,27 +26,41 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
     """Draw by `"map"`, `"svi"` or `"marginal"` from what all share; then everybody's taste.
 
     Draws are set right by importance weights: those of a likelihood at more points, placed around them, whose moments are
-    left as they fall: an error that comes of matching them would be the same in every set.
+    left as they fall: an error that comes of matching them would be the same in every set. Where weights cannot do that and
+    the number of points was left to us, it is done once more with more of them.
     """
     start = model.start(data)
     target = marginal(model, start, dtype)
+    drawn, size, enough = _at(target, start, args, method, settings)
+    more = size * (MORE if target.recycles(args) else 2)
+    could = settings.points == "auto" and settings.looping["checkpoint"] is None
+    if not enough and could and more * model.people(*args) <= MOST:
+        drawn, _, _ = _at(target, start, args, method, dataclasses.replace(settings, points=more))
+        drawn = dataclasses.replace(drawn, how=f"{drawn.how} {size} points were too few, so all was done again.")
+    return drawn
+
+
+def _at(target: Marginal, start: Any, args: Arguments, method: str, settings: Settings) -> tuple[Drawn, int, bool]:
+    """The whole fit at a number of points, that number, and whether it was enough."""
     points, mode = settle(target, args, flat(start), settings)
     engine, cheap = "nuts" if method == "marginal" else method, target.recycles(args)
     z, facts = draw(target.density, (points, *args), mode, engine, settings, cheap=cheap)
-    facts["how"] += f" {points.log_weight.shape[1]} people integrated out at {points.log_weight.shape[0]} points each."
+    size, people = points.log_weight.shape
+    facts["how"] += f" {people} people integrated out at {size} points each."
+    enough = True
     if method != "map":
-        z, facts = _corrected(target, args, points, z, facts, settings)
+        z, facts, enough = _corrected(target, args, points, z, facts, settings)
     shared = as_sites(target.density, (points, *args), z, mode, facts)
-    every = jnp.asarray(z.reshape(-1, z.shape[-1]), dtype)
+    every = jnp.asarray(z.reshape(-1, z.shape[-1]), target.density.start.dtype)
     taste = np.asarray(target.tastes(every, points, args, jax.random.fold_in(settings.key, 9)))
     sites = {**shared.sites, "taste": taste.reshape(*z.shape[:2], *taste.shape[1:])}
-    return dataclasses.replace(shared, sites=sites)
+    return dataclasses.replace(shared, sites=sites), size, enough
 
 
 def _corrected(
     target: Marginal, args: Arguments, points: Points, z: np.ndarray, facts: dict[str, Any], settings: Settings
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draws resampled by the weights of a finer likelihood, chain by chain and in order.
+) -> tuple[np.ndarray, dict[str, Any], bool]:
+    """Draws resampled by the weights of a finer likelihood, chain by chain and in order, and whether they are right now.
 
     Where each point costs a likelihood, some draws are asked, and what comes of it is said and not done.
     """
@@ -62,14 +77,15 @@ def _corrected(
     facts = {**facts, "method": "marginal" if facts["method"] == "nuts" else facts["method"]}
     facts["how"] += f" {sets * size} points {done} means by at most {moved:.2f} posterior sd (k-hat {k:.2f})."
     facts["k_hat"] = {**facts.get("k_hat", {}), "people": k}
-    if not right and moved > TOLERATED:
+    enough = bool(right or moved <= TOLERATED)
+    if not enough:
         said = f"The integral over people is off by about {moved:.2f} posterior sd: raise `points` from {size}."
         facts["notes"] = (*facts["notes"], said)
     if right:
         chains, draws = z.shape[:2]
         picked = [np.sort(resampled(w, draws, settings.seed + c)) for c, w in enumerate(change.reshape(chains, draws))]
         z = np.stack([z[c, i] for c, i in enumerate(picked)])
-    return z, facts
+    return z, facts, enough
 
 
 def _change(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fairhand as fh
+from fairhand.inference import _integrated, _marginal
 from fairhand.inference._drawn import Settings
 from fairhand.inference._marginal import marginal, placed, settle
 from fairhand.inference._points import log_sums, log_terms, normal_numbers
@@ -87,7 +88,9 @@ def test_no_number_is_infinite(dtype):
     """In float32 a fraction just below 1 must not be rounded to it."""
     with jax.enable_x64(dtype == "float64"):
         z = np.asarray(normal_numbers(jnp.array([0, 2**32 - 1], jnp.uint32), jnp.dtype(dtype)))
-    assert z.dtype == dtype and np.all(np.isfinite(z)) and abs(z.sum()) < 0.1 and z[1] > 5
+    assert z.dtype == dtype
+    assert np.all(np.isfinite(z))
+    assert abs(z.sum()) < 0.1 < 5 < z[1]
 
 
 def test_the_mode_is_that_of_the_quadrature(settled):
@@ -170,6 +173,21 @@ def test_what_is_not_a_hierarchy_cannot_be_integrated():
         fh.fit(LOGIT, DATA, method="marginal")
     with pytest.raises(ValueError, match="`points` must be"):
         fh.fit(MODEL, DATA, points=100)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_too_few_points_are_taken_again(monkeypatch, tmp_path):
+    """Where weights cannot set draws right; not with points that were asked for, nor in the middle of a checkpoint."""
+    monkeypatch.setattr(_marginal, "EACH", (32, 32))
+    monkeypatch.setattr(_integrated, "GOOD_K", -np.inf)
+    monkeypatch.setattr(_integrated, "TOLERATED", 0.0)
+    options = {"draws": 50, "warmup": 50, "chains": 2, "progress": False, "contraction": False}
+    how = lambda **more: fh.fit(MODEL, DATA, **options, **more).how
+    assert "at 128 points each" in (again := how())
+    assert again.endswith("32 points were too few, so all was done again.")
+    assert "at 32 points each" in how(points=32)
+    assert "at 32 points each" in how(checkpoint=tmp_path / "fit")
 
 
 @pytest.mark.slow
