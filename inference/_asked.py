@@ -20,10 +20,10 @@ def check_model(model: Any, data: Any) -> None:
         isinstance(model, Model) and not isinstance(model, type),
         f"`model` must be a model of `fairhand.models`, such as `choice.ConditionalLogit('price')`; got {_named(model)}.",
     )
-    kind = model.data_type
+    kind, why = model.data_type, getattr(model, "other_data", "")
     require(
         isinstance(data, kind),
-        f"`data` must be a `{kind.__name__}` for `{type(model).__name__}`; got {_named(data)}.",
+        f"`data` must be a `{kind.__name__}` for `{type(model).__name__}`; got {_named(data)}. {why}".rstrip(),
     )
 
 

@@ -30,6 +30,7 @@ class AbstractRatingModel(eqx.Module):
     """A model of ratings: value laws of a family with unknown parameters, and how ratings come of values."""
 
     data_type: ClassVar[type] = RatingData
+    other_data: ClassVar[str] = f"What people picked orders items and no more. {RANKS} {WHY}"
     #: The variable of the data that `log_densities` explains, and its dimension.
     observation: eqx.AbstractClassVar[tuple[str, str]]
     family: eqx.AbstractVar[str]
