@@ -1,9 +1,8 @@
 """Table 1 of the paper, corrected, with what solved instances say about each line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from . import families
 from .bounds import bounds
@@ -14,8 +13,11 @@ from .dissimilar import dissimilar_bound, dissimilar_expected, dissimilarity
 from .rates import cluster_rate, iid_rate
 from .two_agents import two_agents
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def table_1(aversion: Any = 0.2, *, items: Any = 20, agents: Any = 8, draws: Any = 20, seed: Any = 0) -> pd.DataFrame:
+
+def table_1(aversion: Any = 0.2, *, items: Any = 20, agents: Any = 8, draws: Any = 20, seed: Any = 0) -> "pd.DataFrame":
     r"""Table 1 with the slips corrected, our sharper bounds, and how much of each bound solved instances really lose.
 
     Lines on two agents use A = B = `aversion`, with random and constructed pairs that meet the restriction; lines on many
@@ -42,6 +44,8 @@ def table_1(aversion: Any = 0.2, *, items: Any = 20, agents: Any = 8, draws: Any
         >>> sorted(found.kind[found.worst > 1.0001])
         ['printed, no bound']
     """
+    import pandas as pd
+
     a = float(inside(aversion, "aversion", 1e-3, 0.999, "(0, 1), not too near its ends"))
     m, n, size = (int(inside(x, name, 2, np.inf, "[2, ∞)")) for x, name in _sizes(items, agents, draws))
     rng = np.random.default_rng(seed)
