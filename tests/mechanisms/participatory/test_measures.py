@@ -134,7 +134,8 @@ def test_concave_iff_no_pair_has_a_negative_sum():
             assert all(w((x + y) / 2) >= (w(x) + w(y)) / 2 - 1e-12 for x, y in midpoints[:3])
     assert seen == {True, False}
     assert room.is_concave([-5.0], [0.0])  # one agent minds nobody
-    assert room.is_concave(-0.5, 0.1)
+    assert not room.is_concave(-0.5, 0.1)  # for everybody
+    assert room.is_concave(-0.5, 0.5)
     assert room.is_concave([[0.1, 0.1], [-0.2, 0.1]], [[0.0, 0.0], [0.0, 0.0]]).tolist() == [True, False]
     assert room.is_concave([-(0.1 + 0.2), 0.0], [0.3, 0.0])  # a sum of 0, but for rounding
 
