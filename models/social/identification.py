@@ -66,9 +66,12 @@ def identify(preferences: AbstractPreferences, data: SocialChoiceData) -> tuple[
     if len(size) < columns.shape[1] or size[-1] < DEPENDENT * size[0]:
         null = np.abs(turn[-1]) > 1e-6
         which = [n for n, yes in zip(("own payoff", *(f"`{t}`" for t in preferences.terms)), null, strict=True) if yes]
+        cure = "vary own payoff and gaps apart, as a pie of fixed size on one side of half cannot"
+        if "`gamma`" in which:
+            cure = "add situations before which the other did nothing, or use `BruhinFehrSchunk(reciprocity=False)`"
         raise ValueError(
             f"{data.source}: the columns of {', '.join(which)} are collinear in all situations, so weights and precision are "
-            "confounded: vary own payoff and gaps apart, as a pie of fixed size on one side of half cannot."
+            f"confounded: {cure}."
         )
     notes = [
         f"Utility is measured in {data.unit} of own payoff; gaps are averages over the others, and precision is per "

@@ -58,6 +58,15 @@ def test_a_fixed_pie_confounds_aversion_and_precision():
     identify(FS, made(one_side_free))  # the other side tells the precision
 
 
+def test_an_act_before_every_choice_is_refused():
+    """With γ and δ both raised and α raised and β lowered by as much, nothing changes."""
+    data = made(
+        np.concatenate([sided(15, 1, 1), sided(15, -1, 2)]), kind=np.arange(30) % 2, unkind=1 - np.arange(30) % 2
+    )
+    with pytest.raises(ValueError, match="`alpha`, `beta`, `gamma`, `delta` are collinear .* the other did nothing"):
+        identify(BFS, data)
+
+
 def test_own_payoff_that_never_differs_is_refused():
     payoffs = np.random.default_rng(2).uniform(0, 10, (20, 2, 2))
     payoffs[:, 1, 0] = payoffs[:, 0, 0]
