@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from fairhand.mechanisms.participatory._ordered import into_polytope, solve_in_order
 from fairhand.mechanisms.participatory._program import Program
 from fairhand.mechanisms.participatory.cutting_plane import blunt, solve_cuts
 from fairhand.mechanisms.participatory.dual import bound
@@ -163,6 +164,36 @@ def test_blunt_cuts_are_in_the_base_polytope_and_sharpen_to_the_order():
             terms = pair * ramp - beta[:, None] - alpha[None]
             np.testing.assert_allclose(sigma, (terms.sum(1) - np.diag(terms)) / (n - 1), atol=1e-9)
         np.testing.assert_allclose(blunt(u, alpha, beta, members, 1e-7), supergradient(u, alpha, beta), atol=1e-9)
+
+
+def test_the_right_order_is_enough_for_both_sides():
+    """From utilities that are a little off, and few shares in play, to the exact optimum and its proof."""
+    rng, lost = np.random.default_rng(11), []
+    for _ in range(5):
+        n, m = 12, 5
+        values, alpha, beta = rng.random((n, m)), rng.uniform(0, 0.3, n), rng.uniform(0, 0.2, n)
+        caps, one = np.ones(m), np.ones(n)
+        shares, sigma = solve_lp(values, alpha, beta, caps, "forbidden")
+        u = (values * shares).sum(1)
+        best = float(welfare(u, alpha, beta))
+        noisy = u + 1e-6 * rng.normal(size=n)
+        shares, worth, support = solve_in_order(values, alpha, beta, caps, "forbidden", one, noisy, shares > 0)
+        again = (values * shares).sum(1)
+        assert float(welfare(again, alpha, beta)) == pytest.approx(best, abs=1e-9)
+        assert support.sum() < n * m
+        moved = into_polytope(worth, again, alpha, beta, one)
+        assert in_base_polytope(moved, alpha, beta)
+        assert bound(moved, values, caps, "forbidden") >= best - 1e-9
+        # What is in the polytope stays; what is not comes in.
+        np.testing.assert_allclose(into_polytope(sigma, u, alpha, beta, one), sigma, atol=1e-9)
+        outside = sigma + 0.5 * rng.normal(size=n)
+        assert not in_base_polytope(outside - outside.mean(), alpha, beta)
+        assert in_base_polytope(into_polytope(outside, u, alpha, beta, one), alpha, beta)
+        # The negative control: the wrong order loses welfare.
+        worse = solve_in_order(values, alpha, beta, caps, "forbidden", one, -u, np.ones((n, m), bool))[0]
+        lost.append(best - float(welfare((values * worse).sum(1), alpha, beta)))
+    assert min(lost) > -1e-9
+    assert max(lost) > 1e-3
 
 
 def test_the_bound_of_a_program_holds_for_wrong_duals(monkeypatch):
