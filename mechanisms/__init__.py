@@ -2,6 +2,7 @@
 
 from . import classic as classic
 from . import metrics as metrics
+from . import participatory as participatory
 from . import picking as picking
 from . import pseudomarket as pseudomarket
 from .averaged import Averaged as Averaged

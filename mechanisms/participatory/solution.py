@@ -110,7 +110,7 @@ def stacked(solutions: Sequence[S], batch: tuple[int, ...]) -> S:
 
 def feasible(shares: np.ndarray, caps: np.ndarray, disposal: str, counts: np.ndarray | None = None) -> np.ndarray:
     """The shares without what rounding did to them: within caps, and column sums of 1 (at most 1 under free disposal)."""
-    shares = np.clip(np.asarray(shares, float), 0, caps)
+    shares = np.clip(np.asarray(shares, float), 0, caps) + 0.0  # no minus zero
     members = (lambda x: x.sum(-2)) if counts is None else (lambda x: counts @ x)
     total = members(shares)
     scale = 1 / (np.where(total > 0, total, 1) if disposal == "forbidden" else np.maximum(total, 1))
