@@ -127,3 +127,15 @@ def test_people_who_differ_are_fitted_with_clean_diagnostics(data):
     assert own.sizes == {"person": 160, "term": 3}
     # Their own choices move people apart: the spread of posterior means is most of the spread of the law.
     assert 0.6 < float(own.sel(term="beta").std()) / mean["spread[beta]"] < 1.1
+
+
+def test_elicited_aversion_of_the_threshold_game_is_read():
+    found = social.Traits.read(
+        FOLDER / "threshold_public_goods_main_traits.csv", person="pid", alpha="fs_alpha", beta="fs_beta"
+    )
+    assert len(found.people) == 191
+    np.testing.assert_allclose([found.alpha.mean(), found.beta.mean()], [0.0249, 0.0942], atol=5e-5)
+    assert (found.alpha.min(), found.beta.min()) == (-0.313, -7.0)  # altruists, and who likes to be ahead
+    people = found.of(["94", "12"]).population(np.ones((2, 3)), unit="points")
+    np.testing.assert_allclose(people.alpha, [0.0, -0.313])
+    np.testing.assert_allclose(people.beta, [0.111, 0.5])
