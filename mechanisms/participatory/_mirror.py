@@ -10,6 +10,8 @@ sigmas [D]. It is minus the gradient of a convex function, a smoothed Q, with sl
 largest e; hence a mirror map: nothing is smoothed away, and ties inside a group (|y_i - y_k| < 1) reach the inside of a face.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +51,7 @@ class Mirror(eqx.Module):
         return (self.aversion * heads + mass + self.floor) / self.others
 
 
-def mirror(alpha: np.ndarray, beta: np.ndarray, counts: np.ndarray | None = None) -> Mirror:
+def mirror(alpha: Any, beta: Any, counts: Any = None) -> Mirror:
     """The mirror map of people with these weights; NumPy or JAX arrays, `counts` as in `solve`."""
     if counts is None:
         size, total = alpha.shape[0], alpha.sum()

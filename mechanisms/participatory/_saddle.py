@@ -12,16 +12,18 @@ follows half of what the last step itself would have allowed, as in PDLP (Appleg
 distance of the mirror map. That is outside the guarantee; the certificate is what counts, and it is exact whatever the steps.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ._capped_simplex import column_sums, project
 from ._mirror import Mirror
 
-Matrix = Float[Array | np.ndarray, "rows items"]
+Matrix = Any  # [rows, items], NumPy or JAX
+Vector = Any
 #: Shortest and longest steps, as multiples of the one that is sure to converge.
 SHORT, LONG = 0.1, 1e2
 #: How much of the step that the last one would have allowed is used.
@@ -43,12 +45,12 @@ class Saddle(eqx.Module):
     """
 
     values: Matrix
-    agents: Int[Array | np.ndarray, "rows items"] | None
-    caps: Matrix | None
-    scale: Float[Array | np.ndarray, " items"]
+    agents: Any
+    caps: Any
+    scale: Vector
     people: Mirror
-    weight: Float[Array | np.ndarray | np.generic, ""] | float
-    slope: Float[Array | np.ndarray | np.generic, ""] | float
+    weight: Any
+    slope: Any
     free: bool = eqx.field(static=True)
 
     def utilities(self, x: Array) -> Array:
@@ -67,10 +69,10 @@ class Iterate(eqx.Module):
     """Where it stands: shares on the support, accumulated utilities, the projection's multipliers, s, and steps tried."""
 
     x: Matrix
-    y: Float[Array | np.ndarray, " agents"]
-    multipliers: Float[Array | np.ndarray, " items"]
-    step: Float[Array | np.ndarray | np.generic, ""] | float
-    age: Float[Array | np.ndarray | np.generic, ""] | float
+    y: Vector
+    multipliers: Vector
+    step: Any
+    age: Any
 
 
 class Ends(eqx.Module):

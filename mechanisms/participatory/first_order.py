@@ -27,8 +27,9 @@ ROUND = 100
 EARLY, SAME = 8, 5
 #: Up to so many pairs of agent and item all of them are candidates.
 PAIRS = 40_000
-#: w, the balance of the two sides once values are counted in the item's largest.
-WEIGHT = 0.8
+#: w, the balance of the two sides once values are counted in the item's largest; and others, tried in turn where the gap does
+#: not halve in so many rounds.
+WEIGHT, OTHERS, PATIENCE = 0.8, (0.1, 4.0, 0.8), 20
 
 
 class Certified(NamedTuple):
@@ -98,6 +99,7 @@ class _Search:
         self.slope = _slope(self.people.aversion, n)
         self.rows = n if n * m <= PAIRS else rows_for(n, m, caps)
         self.columns = None if self.rows == n else np.ascontiguousarray(values.T)
+        self.weight = np.asarray(WEIGHT)
         self.rng = np.random.default_rng(0)
 
     def run(self, tol: float, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,10 +108,11 @@ class _Search:
         sigma = np.asarray(_sigma(self.people, np.zeros(n)))
         slab, noise = self.candidates(sigma, 0.3, None), 0.3
         slab.shares[:] = 1 / self.rows
-        start = Iterate(slab.shares, np.zeros(n), np.zeros(m), 1.0, 0.0)
+        start = Iterate(slab.shares, np.zeros(n), np.zeros(m), np.ones(()), np.zeros(()))
         saddle = self.saddle(slab)
         held, upper, best = -np.inf, np.inf, (slab, sigma)
         rounds = same = 0
+        mark, since, tried = np.inf, 0, 0
         while rounds * ROUND < max_steps:
             at, last, mean = jax.tree.map(np.asarray, _steps(saddle, start, ROUND))
             rounds, same = rounds + 1, same + 1
@@ -124,6 +127,11 @@ class _Search:
                 upper, best = dual[d], (best[0], duals[d])
             if upper - held <= tol * most:
                 break
+            if upper - held < mark / 2:
+                mark, since = upper - held, rounds
+            elif rounds - since >= PATIENCE:
+                self.weight, tried, since = np.asarray(OTHERS[tried % 3]), tried + 1, rounds
+                saddle = self.saddle(slab)
             again = dual[2] - primal[1] < dual[0] - primal[0]
             start = Iterate(mean.x if again else at.x, mean.y if again else at.y, at.multipliers, at.step, at.age)
             gap = min(dual[0] - primal[0], dual[1] - primal[1])
@@ -169,7 +177,7 @@ class _Search:
         load = slab.values**2 / scale if counts is None else slab.values**2 / (scale * counts)
         load = load.sum(1) if agents is None else np.bincount(agents.ravel(), load.ravel())
         length = max(load.max() * self.slope, 1e-300)
-        return Saddle(slab.values, agents, caps, scale, self.people, WEIGHT, length, self.disposal == "free")
+        return Saddle(slab.values, agents, caps, scale, self.people, self.weight, length, self.disposal == "free")
 
 
 def solve_in_program(
