@@ -6,6 +6,11 @@ plain functions of the same numbers.
 
 from . import atoms as atoms
 from . import families as families
+from ._exact import SolutionCertificate as SolutionCertificate
+from ._promises import SocialLies as SocialLies
+from ._promises import TruthfulInSocialPreferences as TruthfulInSocialPreferences
+from ._promises import TruthfulInValues as TruthfulInValues
+from ._promises import ValueLies as ValueLies
 from .adversary import Adversary as Adversary
 from .adversary import worst_partner as worst_partner
 from .bounds import Bounds as Bounds
@@ -31,6 +36,10 @@ from .dissimilar import dissimilarity as dissimilarity
 from .dissimilar import loss_curve as loss_curve
 from .dissimilar import loss_majorant as loss_majorant
 from .dual import dual_value as dual_value
+from .elicitation import Asking as Asking
+from .elicitation import answer_information as answer_information
+from .elicitation import ask_next as ask_next
+from .elicitation import value_of_asking as value_of_asking
 from .equal_utility import EqualUtility as EqualUtility
 from .equal_utility import TradeoffBound as TradeoffBound
 from .equal_utility import equal_utility as equal_utility
@@ -58,6 +67,9 @@ from .rates import iid_rate as iid_rate
 from .society import society as society
 from .solution import Solution as Solution
 from .solve import solve as solve
+from .tail_risk import TailDecision as TailDecision
+from .tail_risk import decide_cvar as decide_cvar
+from .tail_risk import tail_welfare as tail_welfare
 from .two_agents import TwoAgents as TwoAgents
 from .two_agents import two_agents as two_agents
 from .utilitarian import Utilitarian as Utilitarian

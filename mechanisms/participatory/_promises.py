@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ...models._check import dtype_of
 from ...models.population import Population
 from ..base import AbstractMechanism
 from ..play import Runs
@@ -47,7 +48,7 @@ class SocialLies(AbstractReports):
     def lie(
         self, truth: Population, agent: Int[Array | np.ndarray, ""], index: Int[Array | np.ndarray, ""]
     ) -> Population:
-        row = jnp.asarray(self.rows, truth.values.dtype)[index]
+        row = jnp.asarray(self.rows, dtype_of(truth.values))[index]
         alpha, beta = (jnp.asarray(x) for x in _said(truth))
         told = alpha.at[agent].set(row[0]), beta.at[agent].set(row[1])
         fine = jnp.asarray(is_concave(*told) if traced(*told) else is_concave(*map(np.asarray, told)))

@@ -26,13 +26,15 @@ from jaxtyping import Array
 from ...models._compiled import compiled
 from ..base import Allocation
 from ._exact import SolutionCertificate
-from ._mirror import mirror, prefix_sums
+from ._mirror import prefix_sums
 from ._weights import Program
 from .dual import dual_value
 from .measures import is_concave, welfare
 
 #: Steps of the accelerated gradient between two Newton steps, and most rounds of both.
-STEPS, ROUNDS = 30, 150
+STEPS, ROUNDS = 30, 600
+#: Most Newton steps to a price.
+MOST = 60
 #: Slopes left over, relative to the greatest value, that count as solved.
 SOLVED = {"float32": 2e-5, "float64": 1e-10}
 ADVICE = "The softened program did not settle: raise `temperature`."
@@ -86,7 +88,7 @@ def _one(p: Soft, disposal: str) -> Any:
     still, x = lax.stop_gradient((p, shares))
     utilities = jnp.sum(p.values * shares, -1)
     u = jnp.sum(still.values * x, -1)
-    sigma = slopes(still, u)
+    sigma = slopes(still, u, window(still, u))
     primal = welfare(u, still.alpha, still.beta)
     dual = dual_value(sigma, still.values, caps=_room(still, disposal == "free"), disposal=disposal)
     residual = jnp.where(is_concave(still.alpha, still.beta), residual, jnp.inf)
@@ -114,12 +116,55 @@ def _implicit(free, primals, tangents):
     return (x, residual), (_response(x, p, face, moved), jnp.zeros_like(residual))
 
 
-def slopes(p: Soft, utilities: Array) -> Array:
-    """Sigma at these utilities: minus the gradient of the smoothed Q, `[agents]`."""
-    if utilities.shape[0] == 1:
+class Window(NamedTuple):
+    """Who is within mu of whom, in the order of utilities: agent i's window is the ranks low_i to high_i - 1."""
+
+    order: Array
+    low: Array
+    high: Array
+
+    def sums(self, rows: Array) -> tuple[Array, Array]:
+        """For `[rows, agents]`: sums over each agent's window, and over all above it."""
+        sums = prefix_sums(rows[:, self.order])
+        above = sums[:, self.high]
+        return above - sums[:, self.low], sums[:, -1:] - above
+
+
+def window(p: Soft, utilities: Array) -> Window:
+    """The windows at these utilities."""
+    u = lax.stop_gradient(utilities)
+    order = jnp.argsort(u)
+    ranked, mu = u[order], lax.stop_gradient(p.temperature)
+    edges = jnp.stack([u - mu, u + mu])
+    low, high = jnp.searchsorted(ranked, edges, side="right")
+    return Window(order, low, high)
+
+
+def slopes(p: Soft, utilities: Array, near: Window) -> Array:
+    r"""Sigma at these utilities: minus the gradient of the smoothed Q, `[agents]`, as in the mirror map with y = u / mu.
+
+    .. math:: (n - 1) \sigma_i = \sum_{k \ne i} (e_i + e_k) R((u_k - u_i) / \mu) - (n - 1) \beta_i - \sum_{k \ne i} \alpha_k
+    """
+    n = utilities.shape[0]
+    if n == 1:
         return jnp.zeros_like(utilities)
-    low = lax.stop_gradient(jnp.min(utilities))
-    return mirror(p.alpha, p.beta)((utilities - low) / p.temperature)  # pyright: ignore[reportArgumentType]
+    e = p.alpha + p.beta
+    y = (utilities - lax.stop_gradient(jnp.min(utilities))) / p.temperature
+    (size, total, weight, moment), (heads, _, mass, _) = near.sums(jnp.stack([jnp.ones_like(y), y, e, e * y]))
+    ramp = 0.5 * (total + size * (1 - y)) + heads - 0.5
+    weighted = 0.5 * (moment + weight * (1 - y)) + mass - 0.5 * e
+    return (e * ramp + weighted - (n - 1) * p.beta - (jnp.sum(p.alpha) - p.alpha)) / (n - 1)
+
+
+def bends(p: Soft, near: Window, du: Array) -> Array:
+    """How sigma changes with utilities: minus the Hessian of the smoothed Q, times `du`; symmetric."""
+    n = du.shape[0]
+    if n == 1:
+        return jnp.zeros_like(du)
+    e = p.alpha + p.beta
+    (size, weight), _ = near.sums(jnp.stack([jnp.ones_like(e), e]))
+    (total, moment), _ = near.sums(jnp.stack([du, e * du]))  # apart: these are linear in du, and may be transposed
+    return (e * (total - size * du) + moment - weight * du) / (2 * (n - 1) * p.temperature)
 
 
 def _room(p: Soft, free: bool) -> Array:
@@ -129,7 +174,8 @@ def _room(p: Soft, free: bool) -> Array:
 
 def _slope(x: Array, p: Soft) -> Array:
     """Gradient of what is maximised."""
-    sigma = slopes(p, jnp.sum(p.values * x, -1))
+    u = jnp.sum(p.values * x, -1)
+    sigma = slopes(p, u, window(p, u))
     return (1 + sigma)[:, None] * p.values - p.temperature * x
 
 
@@ -146,7 +192,7 @@ def _condition(x: Array, p: Soft, face: Face, free: bool) -> Array:
 def _response(x: Array, p: Soft, face: Face, moved: Array) -> Array:
     r"""Dx of dx = P M dx + moved: dx = moved + y, (I - P M P) y = P M moved, with P onto the face and M the curvature."""
     p = lax.stop_gradient(p)
-    u = jnp.sum(p.values * x, -1)
+    near = window(p, jnp.sum(p.values * x, -1))
     count = jnp.maximum(face.free.sum(0), 1)
 
     def onto(z):
@@ -155,8 +201,7 @@ def _response(x: Array, p: Soft, face: Face, moved: Array) -> Array:
 
     def curve(z):
         du = jnp.sum(p.values * z, -1)
-        dsigma = jax.jvp(lambda u: slopes(p, u), (u,), (du,))[1]
-        return dsigma[:, None] * p.values / p.temperature
+        return bends(p, near, du)[:, None] * p.values / p.temperature
 
     system = lambda z: z - onto(curve(onto(z)))
     tol = 1e-13 if x.dtype == jnp.float64 else 1e-6
@@ -170,8 +215,7 @@ def _solve(p: Soft, free: bool) -> tuple[Array, Array]:
     n, m = p.values.shape
     tau = p.temperature
     pairs = p.alpha + p.beta
-    top = jnp.sum(lax.top_k(pairs, 2)[0]) / 2 if n > 1 else jnp.zeros((), tau.dtype)
-    steep = jnp.max(jnp.sum(p.values**2, -1)) * jnp.maximum(top, 0) * n / max(n - 1, 1) / tau + tau
+    steep = jnp.max(jnp.sum(p.values**2, -1)) * jnp.maximum(jnp.max(pairs), 0) * n / max(n - 1, 1) / tau + tau
     caps = _room(p, free)
     scale = jnp.maximum(jnp.max(p.values), jnp.finfo(tau.dtype).tiny)
     step = 1 / steep
@@ -209,24 +253,37 @@ def _face_of(x: Array, p: Soft, free: bool) -> Face:
     tight = jnp.ones(x.shape[1], bool)
     if free:
         tight = x.sum(0) >= 1 - 64 * jnp.finfo(x.dtype).eps
-    return Face((x > 0) & (x < caps), x >= caps, tight)
+    hair = 1e-9 if x.dtype == jnp.float64 else 1e-5  # shares are solved to about this
+    full = x >= caps - hair
+    return Face((x > hair) & ~full, full, tight)
 
 
 def project(v: Array, caps: Array, free: bool) -> Array:
-    """The nearest shares: each column of `v` onto 0 <= x <= cap with sum 1 (at most 1 if `free`), exactly, by sorting breaks.
+    """The nearest shares: each column of `v` onto 0 <= x <= cap with sum 1 (at most 1 if `free`).
 
-    The sum of clip(v - price, 0, cap) falls linearly between breaks v and v - cap; `count` of its terms move there.
+    What is given away, sum of clip(v - price, 0, cap), falls in the price, linearly between breaks: guarded Newton steps end on
+    the right piece, and there the price is exact.
     """
-    n = v.shape[0]
     b = jnp.broadcast_to(caps, v.shape)
-    order = jnp.argsort(jnp.concatenate([-v, b - v]), 0)
-    ends = jnp.take_along_axis(jnp.concatenate([v, v - b]), order, 0)
-    count = prefix_sums(jnp.where(order < n, 1.0, -1.0).astype(v.dtype).T)[:, 1:].T
-    sums = prefix_sums((count[:-1] * (ends[:-1] - ends[1:])).T).T
-    last = jnp.maximum(jnp.sum(sums < 1, 0) - 1, 0)[None]
-    pick = lambda z: jnp.take_along_axis(z, last, 0)
-    price = pick(ends) - (1 - pick(sums)) / jnp.maximum(pick(count), 1)
-    x = jnp.clip(v - jnp.broadcast_to(price, v.shape), 0, b)
+    near = 16 * v.shape[0] * jnp.finfo(v.dtype).eps
+
+    def at(price):
+        d = v - price[None]
+        return jnp.sum(jnp.clip(d, 0, b), 0) - 1, jnp.sum((d > 0) & (d < b), 0).astype(v.dtype)
+
+    def newton(carry):
+        price, low, high, _, count = carry
+        over, moving = at(price)
+        low, high = jnp.where(over >= 0, price, low), jnp.where(over <= 0, price, high)
+        to = price + over / jnp.maximum(moving, 1)
+        there = jnp.abs(over) <= near
+        guarded = jnp.where((moving > 0) & (there | ((to > low) & (to < high))), to, (low + high) / 2)
+        return jnp.where(there & (moving == 0), price, guarded), low, high, jnp.max(jnp.abs(over)), count + 1
+
+    low, high = jnp.min(v - b, 0), jnp.max(v, 0)
+    start = (high - 1 / v.shape[0], low, high, jnp.asarray(jnp.inf, v.dtype), 0)
+    price = lax.while_loop(lambda c: (c[3] > near) & (c[4] < MOST), newton, start)[0]
+    x = jnp.clip(v - price[None], 0, b)
     if not free:
         return x
     loose = jnp.clip(v, 0, b)

@@ -48,7 +48,7 @@ def deviation_regret(
     *,
     reports: Any = None,
     space: str = "values",
-    rule: AbstractMechanism | None = None,
+    rule: Any = None,
 ) -> Deviation:
     r"""How much one agent can gain by lying about her values, or about how she minds inequality.
 
