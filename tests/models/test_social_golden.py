@@ -71,7 +71,7 @@ def flat_em(columns: np.ndarray, person: np.ndarray, slope: np.ndarray, share: n
 
     for _ in range(6):
         each = np.stack([np.bincount(person, log_expit(columns @ b)) for b in slope], -1) + np.log(share)
-        belongs = np.exp(each - logsumexp(each, 1, keepdims=True))
+        belongs = np.exp(each - np.asarray(logsumexp(each, 1, keepdims=True)))
         share = belongs.mean(0)
         for k, b in enumerate(slope):
             weight = belongs[person, k]
