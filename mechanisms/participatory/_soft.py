@@ -60,7 +60,7 @@ class Face(NamedTuple):
 
 def soft_allocation(program: Program, caps: Any, disposal: str, temperature: Any) -> Allocation:
     """The softened allocation and its certificate: residual of its own program, and primal, dual and gap of the exact one."""
-    with jax.enable_x64(program.known or jax.config.jax_enable_x64):
+    with jax.enable_x64(program.known or jax.dtypes.canonicalize_dtype(float) == np.float64):
         values = jnp.asarray(program.values)
         cast = lambda x: jnp.asarray(x, values.dtype)
         caps = jnp.broadcast_to(cast(caps), values.shape[-1:])

@@ -9,7 +9,7 @@ import pytest
 import fairhand as fh
 from fairhand.mechanisms import mean
 from fairhand.mechanisms.participatory import ExternalityPricing, Participatory, society, solve, uniform_pair, welfare
-from fairhand.models import Independent, Population, Uniform
+from fairhand.models import Population
 from fairhand.models.world import AbstractWorld
 
 N, M = 4, 3
@@ -210,17 +210,16 @@ def test_other_levers_move_the_right_way(start, name, up):
 @pytest.mark.parametrize("groups", [False, True])
 def test_tuning_finds_the_strength(groups):
     lam = 1.0
-    world = Independent(Uniform(), 2, 1, alpha=np.array(0.3), beta=np.array(0.3))
-    world = Grid(jnp.asarray(0.3), jnp.asarray(0.3), 40) if groups else world
+    world = Grid(jnp.asarray(0.3), jnp.asarray(0.3), 24)
     found = fh.tune(
         Participatory([0.9, 0.2] if groups else 0.9),
         mean(NetGain(lam)),
         world,
         key=jax.random.key(0),
-        populations=None if groups else 512,
-        steps=200,
-        rate=0.05,
-        temperature=(0.1, 0.005),
+        populations=None,
+        steps=75,
+        rate=0.1,
+        temperature=(0.1, 0.01),
         progress=False,
         judge=1,
     )
