@@ -15,7 +15,7 @@ from .compare import individual_tradeoff
 from .maximise import judged, represent
 from .solution import Solution, stacked
 
-Number = Float[Array | np.ndarray | np.generic, "*batch"]
+Number = Float[Any, "*batch"]
 NUMBERS = ("loss", "gain", "tradeoff", "price_of_fairness", "price_of_fairness_ratio")
 
 

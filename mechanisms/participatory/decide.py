@@ -13,8 +13,8 @@ from .measures import is_concave, welfare
 from .solution import Solution
 from .solve import solve
 
-Number = Float[Array | np.ndarray | np.generic, ""]
-PerDraw = Float[Array | np.ndarray, " draws"]
+Number = Float[Any, ""]
+PerDraw = Float[Any, " draws"]
 
 
 class Decision(eqx.Module):

@@ -34,9 +34,9 @@ class Deviation(eqx.Module):
         report: that report, `[..., items]` or `[..., 2]`; the truth where no lie pays.
     """
 
-    regret: Float[Array | np.ndarray | np.generic, "*batch"]
-    truthful: Float[Array | np.ndarray | np.generic, "*batch"]
-    best: Float[Array | np.ndarray | np.generic, "*batch"]
+    regret: Float[Any, "*batch"]
+    truthful: Float[Any, "*batch"]
+    best: Float[Any, "*batch"]
     report: Float[Array | np.ndarray, "*batch entries"]
 
 

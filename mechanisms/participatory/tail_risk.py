@@ -12,7 +12,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, vstack
 
@@ -37,13 +37,13 @@ class TailDecision(eqx.Module):
     """
 
     shares: Float[np.ndarray, "agents items"]
-    tail: Float[Array | np.ndarray | np.generic, ""]
-    bound: Float[Array | np.ndarray | np.generic, ""]
-    expected_welfare: Float[Array | np.ndarray | np.generic, ""]
+    tail: Float[Any, ""]
+    bound: Float[Any, ""]
+    expected_welfare: Float[Any, ""]
     welfare: Float[np.ndarray, " draws"]
 
 
-def tail_welfare(utilities: Any, alpha: Any, beta: Any, *, level: float = 0.1) -> Float[np.generic, ""] | float:
+def tail_welfare(utilities: Any, alpha: Any, beta: Any, *, level: float = 0.1) -> Any:
     """Mean welfare in the worst `level` of all draws, of one allocation.
 
     Args:

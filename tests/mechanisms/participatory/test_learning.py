@@ -194,7 +194,8 @@ def test_the_best_strength_is_one_over_one_plus_lambda(weight):
 def test_other_levers_move_the_right_way(start, name, up):
     world = Grid(jnp.asarray(0.3), jnp.asarray(0.3))
     people, weight = world.profiles()
-    silent = eqx.tree_at(lambda p: (p.alpha, p.beta), people, (people.alpha * jnp.nan,) * 2)
+    nobody = jnp.full(jnp.shape(people.alpha), jnp.nan)
+    silent = eqx.tree_at(lambda p: (p.alpha, p.beta), people, (nobody, nobody))
     told = silent if name == "default" else people
 
     def net(x):
