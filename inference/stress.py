@@ -99,12 +99,12 @@ def stress(
         >>> list(found.posteriors), sorted(found.refused)
         (['Truthful', 'Undominated'], [])
     """
-    check_model(model, data)
     if not hasattr(model, "assuming"):
         raise ValueError(
             f"`model` {type(model).__name__} makes no assumption on reports to be stressed; models of "
             "`fairhand.models.rankings` do."
         )
+    check_model(model, data)
     if assumptions is None:
         others: list[Any] = [Truthful.assumed("this is the stress world of it"), Undominated()]
         if getattr(data, "assigned", None) is not None and getattr(data, "feasible", None) is not None:

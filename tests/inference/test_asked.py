@@ -18,9 +18,7 @@ def posterior():
     return fh.prior(MODEL, DATA, draws=20)
 
 
-@pytest.mark.parametrize(
-    "verb", [fh.fit, fh.prior, fh.calibrate, fh.recover, fh.stress], ids=lambda verb: verb.__name__
-)
+@pytest.mark.parametrize("verb", [fh.fit, fh.prior, fh.calibrate, fh.recover], ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize(
     ("model", "data", "told"),
     [

@@ -196,7 +196,7 @@ def test_engines_agree():
     """The marginal engine against everything at once, at matched accuracy: means within 0.1 sd, sds within 10 %."""
     data = simulated(150, 8, seed=2)
     model = choice.MixedLogit(LOGIT)
-    long = fh.fit(model, data, method="nuts", draws=2500, warmup=500, chains=4, progress=False, key=KEY)
+    long = fh.fit(model, data, method="nuts", draws=1200, warmup=400, chains=4, progress=False, key=KEY)
     for method in ("marginal", "svi"):
         found = fh.fit(model, data, method=method, draws=1000, warmup=300, chains=4, progress=False, key=KEY)
         for name, mean in found.mean.items():

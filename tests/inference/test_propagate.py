@@ -139,7 +139,7 @@ def test_an_outcome_opens_as_it_was_saved(outcome, tmp_path):
         ({"populations": 0}, "`populations` and `coins` must be at least 1"),
         ({"coins": 0}, "`populations` and `coins` must be at least 1"),
         ({"precision": "half"}, "`precision` must be 'float64' or 'float32'"),
-        ({"devices": 9}, "`devices` must be between 1 and"),
+        ({"devices": 9}, "`devices` must be 'auto' or between 1 and"),
     ],
     ids=str,
 )

@@ -65,6 +65,7 @@ def test_limits_are_met_at_their_bound_with_the_multiplier_as_price(limit, level
     assert tuned.status == ""
 
 
+@pytest.mark.slow
 def test_the_price_of_a_noisy_limit_and_what_the_rule_maximises_without_it():
     """With value handed out limited, E v x <= 0.4, the level is 0.5; its price is 0.3 / 0.8 of a unit of value."""
 
@@ -82,6 +83,7 @@ def test_the_price_of_a_noisy_limit_and_what_the_rule_maximises_without_it():
     assert abs(float(slope)) < 0.03
 
 
+@pytest.mark.slow
 def test_two_limits_have_a_price_each():
     """Two numbers with a target of 0.8 and a limit each: one binds, the other is free."""
 
@@ -204,6 +206,7 @@ def test_an_objective_that_is_not_finite_is_named():
     assert "not finite" in tuned.status
 
 
+@pytest.mark.slow
 def test_tuning_on_the_people_served_voids_incentive_promises():
     people = Roster(Independent(Uniform(), 3, 5).population(KEY))
     goal = ratio(metrics.welfare, metrics.first_best)
@@ -252,7 +255,7 @@ def test_the_report_is_words_and_numbers():
         ({"rate": 0.0}, "`rate` must be positive"),
         ({"rate": np.nan}, "`rate` must be positive"),
         ({"temperature": (0.3, 0.0)}, "`temperature` must be two positive numbers"),
-        ({"devices": 99}, "`devices` must be between 1 and"),
+        ({"devices": 99}, "`devices` must be 'auto' or between 1 and"),
         ({"devices": 3, "restarts": 4}, "cannot be split over `devices=3`"),
     ],
     ids=lambda x: re.sub(r" at 0x\w+", "", str(x))[:40],

@@ -100,6 +100,7 @@ def test_beta_matches_scipy(dtype):
     assert_close(each("tail_integral", u), [[tail(a, b, v) for v in LEVELS] for a, b in SHAPES], loosen=10)
 
 
+@pytest.mark.slow
 def test_beta_cdf_and_its_shape_gradients_match_mpmath():
     a, b, x, value, in_a, in_b = INCOMPLETE_BETA.T
     with jax.enable_x64(True):

@@ -147,6 +147,7 @@ def test_no_rate_is_uniform():
         assert_close(slopes, 0.5 * 1.5 / 4 - 0.5 * 1.5 / 2)
 
 
+@pytest.mark.slow
 def test_truncated_gradients_match_differences():
     def quantities(theta):
         law, u = TruncatedExponential(theta[0], theta[1]), theta[2]

@@ -245,6 +245,7 @@ def test_gradients_in_p_and_q_do_not_cancel(p, dtype):
     assert_close(jnp.stack(jax.grad(mean, (0, 1))(*at)), [0.0, 0.0])
 
 
+@pytest.mark.slow
 def test_gradients_match_differences():
     def quantities(theta):
         law = WorstCaseFamily(theta[0], theta[1], theta[2])

@@ -244,6 +244,7 @@ def test_the_density_is_prior_times_likelihood():
     np.testing.assert_allclose(np.diff(found), np.diff(wanted), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("relaxed_ranks")
 def test_both_precisions_have_finite_and_equal_gradients():
     slopes = []

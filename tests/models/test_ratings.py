@@ -53,6 +53,7 @@ def test_the_density_is_the_gamma_law_of_the_conjugate_posterior():
     np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_draws_are_those_of_the_conjugate_posterior(conjugate):
     draws, row = conjugate.scalars["exponent"], conjugate.diagnosis.table.loc["exponent"]
     assert row["r_hat"] < 1.02
@@ -211,6 +212,7 @@ def test_rounded_ratings_replicate_in_the_shares_of_their_probabilities(wide):
 # Fits of the other models; how well they recover what made the data is asked in `test_ratings_recovery`.
 
 
+@pytest.mark.slow
 def test_agents_who_said_little_are_drawn_to_the_others(rng):
     exponent = np.array([1.0, 1.2, 1.4, 1.6, 6.0])
     given = rng.random((5, 30)) ** (1 / exponent[:, None])

@@ -36,6 +36,7 @@ def test_the_likelihood_is_that_of_an_interval_of_alpha(dtype):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_in_the_tails(relaxed_ranks):
     args = tuple(map(jnp.asarray, MODEL.arguments(DATA)))
     from numpyro.infer.util import log_density
@@ -119,6 +120,7 @@ def test_bad_input_is_refused_by_name(make, said):
         make()
 
 
+@pytest.mark.slow
 def test_the_law_of_people_is_recovered_where_midpoints_fail(tmp_path):
     """Steps of a tenth and censored ends: the intervals find the law; taking ends for points does not."""
     rng = np.random.default_rng(0)

@@ -160,6 +160,7 @@ def test_resume_wants_a_run(tmp_path):
     assert "holds no run to resume" in refused("resume", tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_slack_everywhere_is_one_sentence_and_the_directory_says_so(study, tmp_path):
     out = tmp_path / "out"
     plenty = "market.capacity={air=90, train=90, bus=90}"

@@ -333,6 +333,7 @@ def test_truthful_rules_are_not_accused_on_samples(agent, key):
     assert found.checked == 25
 
 
+@pytest.mark.slow
 def test_many_items_are_sampled_and_the_winners_curse_accuses_nobody(key):
     values = np.linspace(0, 1, 10)
     for seed in range(3):

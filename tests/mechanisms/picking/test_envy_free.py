@@ -131,6 +131,7 @@ def test_uniform_values_need_543_items():
         assert any("too few" in str(warning.message) for warning in said) != enough
 
 
+@pytest.mark.slow
 def test_guarantees_hold_for_random_laws():
     """At a constant schedule of 1e-6; both categories occur, and the ratio of the second may come close to 7/8."""
     with jax.enable_x64(True):
@@ -184,6 +185,7 @@ def test_refusals_travel_under_jit():
         jax.block_until_ready(design(2.0))
 
 
+@pytest.mark.slow
 def test_schedules_may_be_constants_or_functions_and_learned():
     law = Power(2.0)
     assert two_agent_ef(law, 100, 0.05).r == 0.45
@@ -214,6 +216,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("n", [2, 5])
 def test_eps_equals_brute_force(name, n):

@@ -237,6 +237,7 @@ def test_slopes_in_the_law_match_finite_differences():
         np.testing.assert_allclose(*slopes(ranked, jnp.array([0.2, 0.9])), rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_real_quotas_join_the_whole_ones_smoothly():
     with jax.enable_x64(True):
         value = lambda r: expected_welfare(PickR(r), Power(0.5), 20, smooth=True)

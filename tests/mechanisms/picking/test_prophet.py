@@ -192,6 +192,7 @@ def test_power_has_closed_forms_and_posterior_push_forwards():
         assert abs(np.mean(pushed["ratio"]) - plugged) > 1e-5  # the push-forward of the mean is another number
 
 
+@pytest.mark.slow
 def test_gradients_in_the_parameters_match_differences():
     def numbers(x):
         best = optimal_pick(TruncatedExponential(x[0], x[1]), 3)

@@ -210,6 +210,7 @@ def test_worst_case_instance_tends_to_the_guarantee(small, dtype):
 # Learning
 
 
+@pytest.mark.slow
 def test_adversary_finds_the_probability_of_theorem_3_1():
     """(2 − q)/(2 − q²) is least at 2 − √2, in closed form and by the law itself."""
     with jax.enable_x64(True):
@@ -264,6 +265,7 @@ def check_learning(agents, starts, r_error, value_error):
     assert np.abs(value - best.guarantee).max() < value_error
 
 
+@pytest.mark.slow
 def test_ascent_from_random_starts_finds_the_safe_share_of_two():
     check_learning(2, 8, 1e-5, 1e-6)
 
