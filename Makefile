@@ -32,6 +32,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/picking.py
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/participatory.py
 	$(BIN)/python benchmarks/inference/run.py --quick
 
 # One set of pins for every Python from 3.11 on.
