@@ -116,9 +116,9 @@ def test_a_resumed_tuning_on_four_devices_goes_on(tmp_path):
 def test_one_device_is_no_sharding_and_bad_numbers_are_named():
     assert leading_axis(1, 3) is None
     assert leading_axis("auto", 3) is None
-    with pytest.raises(ValueError, match="`devices` must be between 1 and 4, got 5"):
+    with pytest.raises(ValueError, match="`devices` must be 'auto' or between 1 and 4, got 5"):
         leading_axis(5)
-    with pytest.raises(ValueError, match="`devices` must be between 1 and 4, got 0"):
+    with pytest.raises(ValueError, match="`devices` must be 'auto' or between 1 and 4, got 0"):
         leading_axis(0)
     with pytest.raises(ValueError, match="An axis of 6 cannot be split over `devices=4`"):
         leading_axis(4, 6)
