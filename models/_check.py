@@ -37,6 +37,14 @@ def as_array(x: Any) -> Any:
     return x.astype(float) if x.dtype.kind in "iub" else x
 
 
+def real_numbers(x: Any, name: str) -> np.ndarray:
+    """`x` as float64 NumPy, NaN and infinity included; words and ragged lists are refused by name."""
+    try:
+        return np.asarray(x, float)
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` must be an array or list of real numbers, of one shape.") from None
+
+
 def dtype_of(x: Any) -> np.dtype:
     """The dtype JAX computes in when given `x`: NumPy's float64 is float32 outside a 64-bit scope."""
     return jax.dtypes.canonicalize_dtype(x.dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._check import require
+from .._check import real_numbers, require
 from ._reading import read_comparisons
 
 _LATER: Any = None  # filled in by `__post_init__`; fields are checked by hand, so that a sentence says what is wrong
@@ -43,7 +43,7 @@ def gaps(payoffs: Any, own: Any = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray
         >>> own.item(), behind.item(), ahead.item()
         (5.0, 2.0, 2.0)
     """
-    payoffs = np.asarray(payoffs, float)
+    payoffs = real_numbers(payoffs, "payoffs")
     require(payoffs.ndim == 3, f"`payoffs` must be [situations, options, players]; got shape {payoffs.shape}.")
     who = np.broadcast_to(np.asarray(own), payoffs.shape[:1])
     require(
@@ -101,14 +101,14 @@ class SocialChoiceData:
     alternatives = ("first", "second")
 
     def __post_init__(self):
-        size = (*np.shape(self.own), 0)[0]
+        size = (*real_numbers(self.own, "own").shape, 0)[0]
         person = np.arange(size) if self.person is None else np.asarray(self.person)
-        number = lambda x: np.zeros(size) if x is None else np.asarray(x, float)
+        number = lambda name: np.zeros(size) if getattr(self, name) is None else real_numbers(getattr(self, name), name)
         fields = {
-            **{name: np.asarray(getattr(self, name), float) for name in ("own", "behind", "ahead")},
+            **{name: real_numbers(getattr(self, name), name) for name in ("own", "behind", "ahead")},
             "chosen": np.asarray(self.chosen),
-            "kind": number(self.kind),
-            "unkind": number(self.unkind),
+            "kind": number("kind"),
+            "unkind": number("unkind"),
             "person": person,
             "situations": np.arange(size) if self.situations is None else np.asarray(self.situations),
             "people": np.arange(person.max(initial=-1) + 1) if self.people is None else np.asarray(self.people),
@@ -130,7 +130,7 @@ class SocialChoiceData:
         Raises:
             ValueError: as the class; a payoff that is not finite; nobody but the person who chooses.
         """
-        payoffs = np.asarray(payoffs, float)
+        payoffs = real_numbers(payoffs, "payoffs")
         require(
             payoffs.ndim == 3 and payoffs.shape[1] == 2,
             f"`payoffs` must be [situations, 2 options, players]; got shape {payoffs.shape}.",

@@ -110,6 +110,9 @@ PAIR = np.array([[[5.0, 1.0], [3.0, 3.0]]])
 @pytest.mark.parametrize(
     ("payoffs", "chosen", "fields", "said"),
     [
+        ("words", [], {}, "`payoffs` must be an array or list of real numbers"),
+        ([[[1.0, 2.0], [1.0]]], [0], {}, "`payoffs` must be an array or list of real numbers"),
+        (PAIR, [0], {"unkind": "words"}, "`unkind` must be an array or list of real numbers"),
         (np.zeros((0, 2, 2)), [], {}, "is empty"),
         (np.zeros((1, 3, 2)), [0], {}, "2 options"),
         (PAIR * np.inf, [0], {}, "must be finite"),
