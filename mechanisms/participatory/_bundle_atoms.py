@@ -1,6 +1,6 @@
 """Atoms that look at bundles: what each is worth to every agent, and how it enters a linear program."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,8 @@ BLOCK = 128
 class Envy(AbstractAtom):
     """See `atoms.envy` and `atoms.network_envy`."""
 
+    curvature: ClassVar[Curvature] = "convex"
     graph: Square | None
-
-    @property
-    def curvature(self) -> Curvature:
-        return "convex"
 
     @property
     def name(self) -> str:
@@ -54,11 +51,8 @@ class Envy(AbstractAtom):
 class Adopters(AbstractAtom):
     """See `atoms.adopters`."""
 
+    curvature: ClassVar[Curvature] = "nonconvex"
     search: bool
-
-    @property
-    def curvature(self) -> Curvature:
-        return "nonconvex"
 
     @property
     def whole(self) -> bool:

@@ -65,10 +65,8 @@ class AbstractAtom(AbstractObjective):
     To add your own, give `curvature` and `value`, and `represent` if it is to be maximised.
     """
 
-    @property
-    @abc.abstractmethod
-    def curvature(self) -> Curvature:
-        """As a function of shares, for every agent."""
+    #: As a function of shares, for every agent.
+    curvature: eqx.AbstractClassVar[Curvature]
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """Atoms that are functions of utilities: what each is worth to every agent, and how it enters a linear program."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -18,9 +18,7 @@ Square = Float[Array | np.ndarray, "agents agents"]
 class Own(AbstractAtom):
     """See `atoms.own`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "linear"
+    curvature: ClassVar[Curvature] = "linear"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         return _utilities(shares, values)[0]
@@ -32,9 +30,7 @@ class Own(AbstractAtom):
 class Average(AbstractAtom):
     """See `atoms.average`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "linear"
+    curvature: ClassVar[Curvature] = "linear"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -47,9 +43,7 @@ class Average(AbstractAtom):
 class Total(AbstractAtom):
     """See `atoms.total`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "linear"
+    curvature: ClassVar[Curvature] = "linear"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -62,11 +56,8 @@ class Total(AbstractAtom):
 class Externality(AbstractAtom):
     """See `atoms.externality`."""
 
+    curvature: ClassVar[Curvature] = "linear"
     weights: Square
-
-    @property
-    def curvature(self) -> Curvature:
-        return "linear"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -83,9 +74,7 @@ class Externality(AbstractAtom):
 class WorstOff(AbstractAtom):
     """See `atoms.worst_off`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "concave"
+    curvature: ClassVar[Curvature] = "concave"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -107,11 +96,8 @@ class WorstOff(AbstractAtom):
 class Disadvantage(AbstractAtom):
     """See `atoms.disadvantage`."""
 
+    curvature: ClassVar[Curvature] = "convex"
     graph: Square | None
-
-    @property
-    def curvature(self) -> Curvature:
-        return "convex"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -127,11 +113,8 @@ class Disadvantage(AbstractAtom):
 class Advantage(AbstractAtom):
     """See `atoms.advantage`."""
 
+    curvature: ClassVar[Curvature] = "convex"
     graph: Square | None
-
-    @property
-    def curvature(self) -> Curvature:
-        return "convex"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -147,9 +130,7 @@ class Advantage(AbstractAtom):
 class Erc(AbstractAtom):
     """See `atoms.erc`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "convex"
+    curvature: ClassVar[Curvature] = "convex"
 
     def value(self, shares: Any, values: Any) -> PerAgent:
         u, xp = _utilities(shares, values)
@@ -170,9 +151,7 @@ class Erc(AbstractAtom):
 class ErcShare(AbstractAtom):
     """See `atoms.erc`."""
 
-    @property
-    def curvature(self) -> Curvature:
-        return "nonconvex"
+    curvature: ClassVar[Curvature] = "nonconvex"
 
     @property
     def name(self) -> str:
