@@ -1,6 +1,6 @@
 """Two agents who pay the other's value for what they might get: hardly worth lying to."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,9 +10,9 @@ from numpyro.distributions import constraints
 
 from ...models._check import concrete, require
 from ...models.population import Population
-from ..base import AbstractMechanism
 from ..parameters import learned
 from ._promises import shares_add_up
+from ._softened import AbstractSoftened
 from ._weights import Levers, program_of
 from .externality_pricing import PricedAllocation
 from .participatory import Participatory
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..promises import AbstractPromise
 
 
-class CappedSecondPrice(AbstractMechanism):
+class CappedSecondPrice(AbstractSoftened):
     r"""The best shares for two people, who each pay the other's value of every item that comes near them.
 
     .. math:: p_i = \sum_j a_{-ij} \, 1\{a_{ij} \ge r_i a_{-ij}\}, \qquad
@@ -56,7 +56,7 @@ class CappedSecondPrice(AbstractMechanism):
     def __check_init__(self):
         cap = concrete(self.report_cap)
         require(
-            cap is None or (cap.ndim == 0 and 0 <= cap < 0.5),
+            hasattr(self.report_cap, "shape") and (cap is None or (cap.ndim == 0 and 0 <= cap < 0.5)),
             f"`report_cap` must be a number in [0, 0.5), got {self.report_cap}: two reports at half leave no weight on utility.",
         )
 
@@ -79,22 +79,6 @@ class CappedSecondPrice(AbstractMechanism):
         payments = (other * near).sum(-1)
         return PricedAllocation(allocation.shares, allocation.certificate, payments)
 
-    def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "CappedSecondPrice":
-        """Shares as those of the softened `Participatory`; payments set in over `temperature` utils instead of at once."""
-        require(
-            (known := concrete(temperature)) is None or (known.ndim == 0 and known > 0),
-            f"`temperature` must be a positive number, got {temperature}; see `harden`.",
-        )
-        return _at(self, temperature)
-
-    def harden(self) -> "CappedSecondPrice":
-        """The rule itself."""
-        return self if self._temperature is None else _at(self, None)
-
     @property
     def promises(self) -> "tuple[AbstractPromise, ...]":
         return (shares_add_up("forbidden"),)
-
-
-def _at(rule: Any, temperature: Any) -> Any:
-    return eqx.tree_at(lambda r: r._temperature, rule, temperature, is_leaf=lambda x: x is None)

@@ -89,8 +89,8 @@ def deviation_regret(
     if reports is not None:
         reports = numbers(reports, "reports")
         require(
-            reports.ndim == 2 and reports.shape[1] == width,
-            f"`reports` must be [r, {width}] for space={space!r}, got shape {reports.shape}.",
+            reports.ndim == 2 and reports.shape[1] == width and len(reports) > 0,
+            f"`reports` must be [r, {width}] for space={space!r}, at least one; got shape {reports.shape}.",
         )
         require(space == "social" or bool((reports >= 0).all()), "`reports` of values must not be negative.")
     rule = ExternalityPricing() if rule is None else rule

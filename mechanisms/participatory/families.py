@@ -14,6 +14,7 @@ from jaxtyping import Float
 from ...models._check import require
 
 Row = Float[np.ndarray, " agents"]
+NUMBERS = int | float | np.number | np.ndarray
 
 
 class Family(eqx.Module):
@@ -53,7 +54,7 @@ def _split(aversion: Any, agents: int) -> dict[str, Row]:
 
 def _inside(x: Any, name: str, low: Any, high: Any) -> float:
     require(
-        np.ndim(x) == 0 and low < float(x) < high,
+        isinstance(x, NUMBERS) and np.ndim(x) == 0 and low < float(x) < high,
         f"`{name}` must be a number between {low:g} and {high:.6g}, both excluded; got {x!r}.",
     )
     return float(x)
@@ -61,7 +62,7 @@ def _inside(x: Any, name: str, low: Any, high: Any) -> float:
 
 def _count(x: Any, name: str, least: int) -> int:
     require(
-        np.ndim(x) == 0 and int(x) == x and int(x) >= least,
+        isinstance(x, NUMBERS) and np.ndim(x) == 0 and float(x).is_integer() and x >= least,
         f"`{name}` must be a whole number, at least {least}; got {x!r}.",
     )
     return int(x)

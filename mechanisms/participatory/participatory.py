@@ -10,12 +10,13 @@ from numpyro.distributions import constraints
 
 from ...models._check import as_array, concrete, require
 from ...models.population import Population
-from ..base import AbstractMechanism, Allocation
+from ..base import Allocation
 from ..parameters import learned
 from ._check import check_disposal, check_tolerance
 from ._exact import solve_program
 from ._fixed import Fixed
 from ._promises import shares_add_up
+from ._softened import AbstractSoftened
 from ._weights import Levers, program_of
 from .solve import METHODS
 
@@ -46,7 +47,7 @@ def _indices(x: Any) -> Any:
     return np.asarray(x, np.int64) if isinstance(x, list | tuple) else x
 
 
-class Participatory(AbstractMechanism):
+class Participatory(AbstractSoftened):
     r"""Shares that maximise what people say they value: own utility less their own aversion to inequality.
 
     .. math:: x^\theta \in \arg\max_{x \in X} \sum_i w_i v_i(x), \qquad
@@ -118,7 +119,9 @@ class Participatory(AbstractMechanism):
         check_tolerance(self.tol)
         require(self.method in METHODS, f"`method` must be one of {', '.join(METHODS)}; got {self.method!r}.")
         for name, low, high, rank in RANGES:
-            known = concrete(getattr(self, name))
+            given = getattr(self, name)
+            require(given is None or hasattr(given, "shape"), f"`{name}` must be numbers; got {given!r}.")
+            known = concrete(given)
             if known is None:
                 continue
             require(known.ndim <= rank, f"`{name}` must have at most {rank} axes, got shape {known.shape}.")
@@ -173,33 +176,9 @@ class Participatory(AbstractMechanism):
         object.__setattr__(changed, "moves", names)
         return changed
 
-    def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "Participatory":
-        r"""The rule with unique, piecewise smooth shares, which tend to its own as `temperature` falls.
-
-        .. math:: \max_{x \in X} \sum_i u_i - Q_\mu(u) - \frac{\tau}{2} \|x\|^2, \qquad \tau = \mu = \text{temperature}
-
-        Args:
-            temperature: in utils, positive: weight of the square, and the width over which aversion sets in.
-        """
-        temperature = as_array(temperature)
-        known = concrete(temperature)
-        require(
-            known is None or (known.ndim == 0 and known > 0),
-            f"`temperature` must be a positive number, got {temperature}; see `harden`.",
-        )
-        return _at(self, temperature)
-
-    def harden(self) -> "Participatory":
-        """The rule itself."""
-        return self if self._temperature is None else _at(self, None)
-
     @property
     def promises(self) -> "tuple[AbstractPromise, ...]":
         return (shares_add_up(self.disposal),)
-
-
-def _at(rule: Any, temperature: Any) -> Any:
-    return eqx.tree_at(lambda r: r._temperature, rule, temperature, is_leaf=lambda x: x is None)
 
 
 def _same(x: Any, default: Any) -> bool:

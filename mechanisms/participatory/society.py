@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ...models._check import as_array, concrete, require
+from ...models._check import as_array, require
 from ...models.population import Population
 from ._check import check_social, check_values, common_batch, traced
 
@@ -30,16 +30,16 @@ def society(values: Any, alpha: Any = 0.0, beta: Any = 0.0) -> Population:
         >>> p.alpha.tolist(), p.num_agents
         ([0.3, 0.3], 2)
     """
-    values, alpha, beta = as_array(values), as_array(alpha), as_array(beta)
     if not traced(values):
         check_values(values)
+    values = as_array(values)
     shape = np.shape(values)
     require(len(shape) >= 2, f"`values` must be [..., agents, items]; got shape {shape}.")
     named = {"alpha": alpha, "beta": beta}
     for name, field in named.items():
-        if concrete(field) is not None:
+        if not traced(field):
             check_social(field, name, shape[-2], nan=True)
-    named = {name: jnp.asarray(x) if traced(x) else np.asarray(x) for name, x in named.items()}
+    named = {name: jnp.asarray(x) if traced(x) else np.asarray(as_array(x)) for name, x in named.items()}
     batch = common_batch(("values", shape[:-2]), *((name, x.shape[:-1]) for name, x in named.items()))
     spread = lambda x, own: (jnp if traced(x) else np).broadcast_to(x, (*batch, *own))
     alpha, beta = (spread(x, shape[-2:-1]) for x in named.values())

@@ -1,26 +1,27 @@
 """The benchmark: the greatest total utility, whatever people think of inequality."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import constraints
 
-from ...models._check import as_array, concrete, require
+from ...models._check import concrete, require
 from ...models.population import Population
-from ..base import AbstractMechanism, Allocation
+from ..base import Allocation
 from ..parameters import learned
 from ._check import check_disposal
 from ._exact import solve_program
 from ._promises import shares_add_up
+from ._softened import AbstractSoftened
 from ._weights import Levers, program_of
 
 if TYPE_CHECKING:
     from ..promises import AbstractPromise
 
 
-class Utilitarian(AbstractMechanism):
+class Utilitarian(AbstractSoftened):
     r"""Shares of greatest total utility: each item goes to those who value it most, each up to her cap.
 
     .. math:: x^* \in \arg\max_{x \in X} \sum_i u_i(x)
@@ -67,24 +68,6 @@ class Utilitarian(AbstractMechanism):
         certificate = solve_program(program, self.caps, self.disposal, "auto", 1e-6)
         return Allocation(certificate.shares, certificate)
 
-    def soften(self, temperature: Float[Array | np.ndarray, ""] | float) -> "Utilitarian":
-        """The rule less `temperature / 2` times the squared shares: unique and piecewise smooth; in utils, positive."""
-        temperature = as_array(temperature)
-        known = concrete(temperature)
-        require(
-            known is None or (known.ndim == 0 and known > 0),
-            f"`temperature` must be a positive number, got {temperature}; see `harden`.",
-        )
-        return _at(self, temperature)
-
-    def harden(self) -> "Utilitarian":
-        """The rule itself."""
-        return self if self._temperature is None else _at(self, None)
-
     @property
     def promises(self) -> "tuple[AbstractPromise, ...]":
         return (shares_add_up(self.disposal),)
-
-
-def _at(rule: Any, temperature: Any) -> Any:
-    return eqx.tree_at(lambda r: r._temperature, rule, temperature, is_leaf=lambda x: x is None)

@@ -118,3 +118,24 @@ def test_worthless_items_and_agents_are_no_error():
     nothing = room.solve(np.zeros((3, 2)), 0.1, 0.05)
     assert nothing.converged
     assert nothing.primal == nothing.dual == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda p: p.society([[1.0], [1.0, 2.0]]), "`values`"),
+        (lambda p: p.society([[1.0], [2.0]], alpha="x"), "`alpha`"),
+        (lambda p: p.society([[1.0], [2.0]], beta=None), "`beta`"),
+        (lambda p: p.Participatory("x"), "`strength`"),
+        (lambda p: p.Participatory(report_cap="x"), "`report_cap`"),
+        (lambda p: p.CappedSecondPrice("x"), "`report_cap`"),
+        (lambda p: p.Utilitarian().soften(-1.0), "`temperature`"),
+        (lambda p: p.families.aligned("x", 3), "`aversion`"),
+        (lambda p: p.families.aligned(0.2, float("nan")), "`items`"),
+        (lambda p: p.families.aligned(0.2, "x"), "`items`"),
+        (lambda p: p.deviation_regret([[1.0], [0.5]], 0.1, 0.1, 0, reports=np.zeros((0, 1))), "`reports`"),
+    ],
+)
+def test_words_gaps_and_nothing_are_refused_by_rules_and_families_too(call, named):
+    with pytest.raises(ValueError, match=named):
+        call(room)
