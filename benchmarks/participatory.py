@@ -13,7 +13,7 @@ import numpy as np
 from _timing import compare
 
 from fairhand.mechanisms.participatory import measures
-from fairhand.mechanisms.participatory.solve import solve
+from fairhand.mechanisms.participatory.solvers.solve import solve
 
 
 def population(kind: str, agents: int, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ from ...models._host import host_call
 from ..base import Certificate
 from ._check import Problem, check_problem, traced
 from ._weights import Program
-from .dual import bound
-from .solution import Solution, stacked
-from .solve import solve_checked
+from .solvers.dual import bound
+from .solvers.solution import Solution, stacked
+from .solvers.solve import solve_checked
 
 ADVICE = "Pass a larger `tol`, another `method`, or check that the numbers are valid: a refused program has NaN shares."
 MAX_STEPS = 20000

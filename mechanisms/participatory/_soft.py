@@ -26,10 +26,10 @@ from jaxtyping import Array
 from ...models._compiled import compiled
 from ..base import Allocation
 from ._exact import SolutionCertificate
-from ._mirror import prefix_sums
 from ._weights import Program
-from .dual import dual_value
 from .measures import is_concave, welfare
+from .solvers._mirror import prefix_sums
+from .solvers.dual import dual_value
 
 #: Steps of the accelerated gradient between two Newton steps, and most rounds of both.
 STEPS, ROUNDS = 30, 600

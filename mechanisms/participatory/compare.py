@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from ...models._check import require
 from ._check import check_problem, check_tolerance
-from .faces import gain_ends, loss_ends, standard_each
 from .measures import weighted_welfare
-from .solution import Solution, certified
-from .solve import METHODS, solve_each
+from .solvers.faces import gain_ends, loss_ends, standard_each
+from .solvers.solution import Solution, certified
+from .solvers.solve import METHODS, solve_each
 
 Number = Float[Any, "*batch"]
 

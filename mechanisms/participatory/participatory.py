@@ -18,7 +18,7 @@ from ._fixed import Fixed
 from ._promises import shares_add_up
 from ._softened import AbstractSoftened
 from ._weights import Levers, program_of
-from .solve import METHODS
+from .solvers.solve import METHODS
 
 if TYPE_CHECKING:
     from ..promises import AbstractPromise

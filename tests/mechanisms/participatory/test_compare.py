@@ -121,7 +121,7 @@ def test_many_tied_agents_are_settled_by_cuts(monkeypatch):
     values = rng.choice([0.5, 1.0], (6, 5))
     alpha, beta = concave_weights(rng, 6, negative=False)
     exact = room.compare(values, alpha, beta)
-    monkeypatch.setattr("fairhand.mechanisms.participatory.faces.ROWS", 1)
+    monkeypatch.setattr("fairhand.mechanisms.participatory.solvers.faces.ROWS", 1)
     cut = room.compare(values, alpha, beta)
     np.testing.assert_allclose(cut.gain, exact.gain, atol=1e-5)
     np.testing.assert_allclose(cut.standard.primal, exact.standard.primal)

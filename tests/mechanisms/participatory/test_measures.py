@@ -11,9 +11,9 @@ from pair_lp import concave_weights, inequality_by_pairs, set_bound, welfare_by_
 from scipy.optimize import linprog
 
 from fairhand.mechanisms import participatory as room
-from fairhand.mechanisms.participatory.dual import fill, fill_jax
 from fairhand.mechanisms.participatory.measures import weighted_supergradient, weighted_welfare
-from fairhand.mechanisms.participatory.solution import outside
+from fairhand.mechanisms.participatory.solvers.dual import fill, fill_jax
+from fairhand.mechanisms.participatory.solvers.solution import outside
 from helpers import assert_close
 
 
@@ -179,7 +179,7 @@ def test_dual_value_takes_batches_and_streams_items(monkeypatch):
     assert found.shape == (2, 3)
     one = room.dual_value(sigma[2], values[1, 0], caps=0.25)
     assert found[1, 2] == one
-    monkeypatch.setattr("fairhand.mechanisms.participatory.dual.BLOCK", 20)
+    monkeypatch.setattr("fairhand.mechanisms.participatory.solvers.dual.BLOCK", 20)
     np.testing.assert_allclose(room.dual_value(sigma[2], values[1, 0], caps=0.25), one, rtol=1e-14)
 
 
