@@ -14,6 +14,10 @@ DISPOSALS = ("forbidden", "free")
 ROUNDING = 1e-12
 
 
+#: Shares `[agents, items]` and sigma `[agents]` of a solver, float64 NumPy, not yet judged.
+Answer = tuple[np.ndarray, np.ndarray]
+
+
 class Problem(NamedTuple):
     """One or many problems that share items, caps and counts, checked: float64 NumPy, leading axes broadcast."""
 
@@ -21,8 +25,8 @@ class Problem(NamedTuple):
     alpha: np.ndarray  # [..., agents]
     beta: np.ndarray  # [..., agents]
     caps: np.ndarray  # [items]
-    disposal: str
-    counts: np.ndarray | None  # [agents], whole numbers
+    disposal: str = "forbidden"
+    counts: np.ndarray | None = None  # [agents], whole numbers: how many agents a row stands for
 
     @property
     def batch(self) -> tuple[int, ...]:

@@ -100,8 +100,8 @@ def compare(
     require(isinstance(faces, bool | np.bool_), f"`faces` must be True or False; got {faces!r}.")
     tol, _ = check_tolerance(tol)
     p = problem
-    data, none = (p.caps, p.disposal, None), np.zeros(p.alpha.shape)
-    standard = certified(p.values, none, none, *data, standard_each(p, tol), none, tol, "utilitarian")
+    none = np.zeros(p.alpha.shape)
+    standard = certified(p._replace(alpha=none, beta=none), standard_each(p, tol), none, tol, "utilitarian")
     found = solve_each(p, method, tol, MAX_STEPS)
     if found.status:
         raise RuntimeError(
@@ -111,7 +111,7 @@ def compare(
     worth = weighted_welfare(before, p.alpha, p.beta)
     if (better := worth > found.primal).any():  # within the gap of each other: then nothing needs to move
         shares = np.where(np.asarray(better)[..., None, None], standard.shares, found.shares)
-        found = certified(p.values, p.alpha, p.beta, *data, shares, np.asarray(found.sigma), tol, found.method)
+        found = certified(p, shares, np.asarray(found.sigma), tol, found.method)
     after, best = np.asarray(found.utilities), found.primal
     total, kept = before.sum(-1), after.sum(-1)
     loss = total - kept

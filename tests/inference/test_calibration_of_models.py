@@ -95,16 +95,17 @@ MODELS = {
 
 # With few choices a person, latent classes have several modes, and a chain stays in one: that does not pass, and should not.
 # Ranks of what moves slowly take more steps from draw to draw; quadrature takes longer a step.
-SLOW_MIXING = {"thin": 8, "warmup": 300, "target_accept": 0.9}
+SLOW_MIXING = {"thin": 8, "warmup": 200, "target_accept": 0.9}
+FEWER = {"fits": 60, "batch_size": 60}
 SETTINGS = {
     "common truncated normal law": SLOW_MIXING,
-    "latent classes": SLOW_MIXING,
-    "mixed logit": SLOW_MIXING,
-    "mixed rank-ordered logit": {"fits": 60, "batch_size": 60, **SLOW_MIXING},
+    "latent classes": {**FEWER, **SLOW_MIXING},
+    "mixed logit": {**FEWER, **SLOW_MIXING},
+    "mixed rank-ordered logit": {**FEWER, **SLOW_MIXING},
     "laws by agent": SLOW_MIXING,
     "ordered ratings": SLOW_MIXING,
-    "noisy stars": {"fits": 60, "draws": 31, "thin": 2},
-    "noisy ratings cut off at the ends": {"fits": 60, "draws": 31, "thin": 2},
+    "noisy stars": {**FEWER, "thin": 2},
+    "noisy ratings cut off at the ends": {**FEWER, "thin": 2},
 }
 
 
@@ -113,7 +114,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_the_model_is_calibrated(name):
     model, data = MODELS[name]()
-    settings = {"fits": 100, "warmup": 150, "thin": 4, "batch_size": 50} | SETTINGS.get(name, {})
+    settings = {"fits": 100, "warmup": 150, "thin": 4, "draws": 31, "batch_size": 50} | SETTINGS.get(name, {})
     found = calibrate(model, data, key=jax.random.key(1), level=0.99, progress=False, **settings)
     assert found.flagged == (), str(found)
     assert found.diverging.sum() < 0.01 * found.fits * found.draws * found.settings["thin"], str(found)

@@ -6,11 +6,10 @@ however large the groups. So a solver that is near, and whose order is right, is
 multipliers of the rows lead to the dual; moved into the base polytope by the flows between tied agents, they prove it [D].
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .._check import Problem
 from ..measures import weighted_supergradient
 from ._program import Program
 from .dual import fill
@@ -22,19 +21,15 @@ ROUNDS = 8
 
 
 def solve_in_order(
-    values: Matrix,
-    alpha: Vector,
-    beta: Vector,
-    caps: Any,
-    disposal: str,
-    members: Vector,
-    like: Vector,
-    support: Bool[np.ndarray, "agents items"],
+    problem: Problem, like: Vector, support: Bool[np.ndarray, "agents items"]
 ) -> tuple[Matrix, Vector, Bool[np.ndarray, "agents items"]] | None:
     """The best shares whose utilities have the order of `like`, what a unit of each utility is worth, and a larger support.
 
-    Values are of order 1. The support grows by what the multipliers ask for; it must hold some feasible shares of that order.
+    Values are of order 1, `counts` are given. The support grows by what the multipliers ask for;
+    it must hold some feasible shares of that order.
     """
+    values, alpha, beta, caps, disposal, members = problem
+    assert members is not None
     order = np.argsort(like, kind="stable")
     slope = members * (1 + weighted_supergradient(like, alpha, beta, members))
     found = None

@@ -6,11 +6,10 @@ The multipliers of the cuts are a convex combination, so their mean is in Sigma 
 shares that were a best response to some sigma so far are variables: what is left out is found by the same bound.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
+from .._check import Answer, Problem
 from ..measures import weighted_supergradient, weighted_welfare
 from ._ordered import into_polytope, solve_in_order
 from ._program import Program
@@ -23,16 +22,7 @@ _PARTS = tuple(0.5 ** np.arange(10))
 _PATIENCE = 10
 
 
-def solve_cuts(
-    values: Float[np.ndarray, "agents items"],
-    alpha: Float[np.ndarray, " agents"],
-    beta: Float[np.ndarray, " agents"],
-    caps: Float[np.ndarray, " items"],
-    disposal: str,
-    counts: Any = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[Float[np.ndarray, "agents items"], Float[np.ndarray, " agents"]]:
+def solve_cuts(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     r"""An optimum of one checked instance to a relative gap, with the multipliers that certify it.
 
     Kelley's method, with help on either side. Each step cuts at the program's own utilities and at the best ones so far, by
@@ -40,12 +30,7 @@ def solve_cuts(
     order found (`_ordered.py`), which ends the search as soon as the order is right. Good to some 500 kinds of agents.
 
     Args:
-        values: `[agents, items]`, utility of the whole item.
-        alpha: `[agents]`, weight on disadvantageous inequality.
-        beta: `[agents]`, weight on advantageous inequality.
-        caps: `[items]`, largest share of one agent.
-        disposal: "forbidden", items are given away whole, or "free".
-        counts: `[agents]`, how many identical agents a row stands for; None is one each.
+        problem: without leading axes.
         tol: stops at a gap of `tol` times the utilitarian optimum.
         max_steps: programs solved at most.
 
@@ -56,12 +41,12 @@ def solve_cuts(
 
     Example:
         >>> from fairhand.mechanisms.participatory.solvers.cutting_plane import solve_cuts
-        >>> a, none = np.array([[1.0], [0.8]]), np.zeros(2)
-        >>> shares, sigma = solve_cuts(a, none + 0.3, none + 0.2, np.ones(1), "forbidden")
+        >>> from fairhand.mechanisms.participatory._check import check_problem
+        >>> shares, sigma = solve_cuts(check_problem([[1.0], [0.8]], alpha=0.3, beta=0.2))
         >>> shares.ravel().round(4).tolist(), sigma.round(4).tolist()
         ([0.4444, 0.5556], [-0.1111, 0.1111])
     """
-    state = _Search(values, alpha, beta, caps, disposal, counts)
+    state = _Search(problem)
     for shares in (state.start, np.full_like(state.start, 1 / state.members.sum())):
         state.propose(shares)
         state.cut(state.utilities(shares))
@@ -74,12 +59,14 @@ def solve_cuts(
 class _Search:
     """Cuts and shares in play, and the best of both sides so far, for utilities of about 1."""
 
-    def __init__(self, values, alpha, beta, caps, disposal, counts):
-        self.values = values / (float(values.max()) or 1.0)
-        self.members = np.ones(len(values)) if counts is None else np.asarray(counts, float)
-        self.weights = alpha, beta, self.members
-        self.caps, self.disposal = caps, disposal
-        self.start = fill(self.values, caps, disposal, self.members)
+    def __init__(self, problem: Problem):
+        p = problem
+        self.values = p.values / (float(p.values.max()) or 1.0)
+        self.members = np.ones(len(p.values)) if p.counts is None else p.counts.astype(float)
+        self.weights = p.alpha, p.beta, self.members
+        self.problem = p._replace(values=self.values, counts=self.members)
+        self.caps, self.disposal = p.caps, p.disposal
+        self.start = fill(self.values, p.caps, p.disposal, self.members)
         self.utilitarian = float(self.members @ self.utilities(self.start))
         self.support = self.start > 0
         self.cuts: list[np.ndarray] = []
@@ -144,14 +131,12 @@ class _Search:
 
     def sort(self, like):
         """The best shares with the order of utilities `like`, and their multipliers."""
-        alpha, beta, members = self.weights
-        problem = (self.values, alpha, beta, self.caps, self.disposal, members)
-        found = solve_in_order(*problem, like, self.support)
+        found = solve_in_order(self.problem, like, self.support)
         if found is None:
             return
         shares, worth, self.support = found
         self.propose(shares)
-        sigma = into_polytope(worth, self.utilities(shares), alpha, beta, members)
+        sigma = into_polytope(worth, self.utilities(shares), *self.weights)
         if sigma is not None:
             self.certify(sigma)
             self.cuts.append(sigma)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._check import Answer, Problem
 from ..measures import weighted_welfare, welfare
 from ._mirror import Mirror, mirror
 from ._saddle import Ends, Iterate, Saddle, steps
@@ -48,28 +49,14 @@ class Certified(NamedTuple):
     dual: Float[Array, ""]
 
 
-def solve_first_order(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str = "forbidden",
-    counts: np.ndarray | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[np.ndarray, np.ndarray]:
+def solve_first_order(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     r"""Primal-dual steps on a few candidates an item, until the gap is at most `tol` of the greatest total utility.
 
     Meant for hundreds to tens of thousands of agents: a step costs one sort of the agents and a pass over the candidates. Where
     many agents are exact copies, merge them first (`solve` does).
 
     Args:
-        values: `[agents, items]`, in utils.
-        alpha: `[agents]`.
-        beta: `[agents]`.
-        caps: `[items]`, in (0, 1].
-        disposal: "forbidden" or "free".
-        counts: `[agents]`, how many agents each row stands for.
+        problem: without leading axes.
         tol: relative gap.
         max_steps: most steps; whole rounds of 100 are taken.
 
@@ -79,19 +66,20 @@ def solve_first_order(
     Source: [D]; steps as in Chambolle and Pock (2016), their length as in Applegate and others (2021).
 
     Example:
-        >>> a = np.array([[1.0, 1.0], [0.9, 0.2]])
-        >>> shares, sigma = solve_first_order(a, np.full(2, 0.2), np.full(2, 0.1), np.ones(2))
+        >>> from fairhand.mechanisms.participatory._check import check_problem
+        >>> shares, sigma = solve_first_order(check_problem([[1.0, 1.0], [0.9, 0.2]], alpha=0.2, beta=0.1))
         >>> shares.round(3).tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
     with jax.enable_x64(True):
-        return _Search(values, alpha, beta, caps, disposal, counts).run(tol, max_steps)
+        return _Search(problem).run(tol, max_steps)
 
 
 class _Search:
     """One problem while it is being solved."""
 
-    def __init__(self, values, alpha, beta, caps, disposal, counts):
+    def __init__(self, problem: Problem):
+        values, alpha, beta, caps, disposal, counts = problem
         n, m = values.shape
         self.values, self.caps, self.disposal, self.counts = values, caps, disposal, counts
         self.social = (alpha, beta)

@@ -10,25 +10,14 @@ The paper's program (proof of lemma 3.3) has two variables for each of n - 1 oth
 Memory and time grow with the pairs: it is for up to some 150 kinds of agents.
 """
 
-from typing import Any
-
 import numpy as np
-from jaxtyping import Float
 
+from .._check import Answer, Problem
 from ..measures import weighted_supergradient
 from ._program import Program
 
 
-def solve_lp(
-    values: Float[np.ndarray, "agents items"],
-    alpha: Float[np.ndarray, " agents"],
-    beta: Float[np.ndarray, " agents"],
-    caps: Float[np.ndarray, " items"],
-    disposal: str,
-    counts: Any = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[Float[np.ndarray, "agents items"], Float[np.ndarray, " agents"]]:
+def solve_lp(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     r"""An exact optimum of one checked instance, and the optimal multipliers of utilities.
 
     The dual of the row of a pair is :math:`y_{ik} \in [0, w_{ik}(e_i + e_k)]`, with e = alpha + beta and w the weight of the
@@ -36,13 +25,8 @@ def solve_lp(
     :math:`\sigma_i` and taken from :math:`\sigma_k`. Unlike an order of the utilities it is right where many are equal.
 
     Args:
-        values: `[agents, items]`, utility of the whole item.
-        alpha: `[agents]`, weight on disadvantageous inequality.
-        beta: `[agents]`, weight on advantageous inequality.
-        caps: `[items]`, largest share of one agent.
-        disposal: "forbidden", items are given away whole, or "free".
-        counts: `[agents]`, how many identical agents a row stands for: pairs weigh g_k g_l / (N - 1), items total
-            sum_k g_k x_kj, shares are one member's. None is one each.
+        problem: without leading axes. Where rows stand for `counts` agents, pairs weigh g_k g_l / (N - 1), items total
+            sum_k g_k x_kj, and shares are one member's.
         tol: not used: the answer is a vertex.
         max_steps: not used.
 
@@ -54,17 +38,17 @@ def solve_lp(
 
     Example:
         >>> from fairhand.mechanisms.participatory.solvers.lp import solve_lp
-        >>> a, none = np.array([[1.0], [0.8]]), np.zeros(2)
-        >>> shares, sigma = solve_lp(a, none + 0.3, none + 0.2, np.ones(1), "forbidden")
+        >>> from fairhand.mechanisms.participatory._check import check_problem
+        >>> shares, sigma = solve_lp(check_problem([[1.0], [0.8]], alpha=0.3, beta=0.2))
         >>> shares.ravel().round(4).tolist(), sigma.round(4).tolist()
         ([0.4444, 0.5556], [-0.1111, 0.1111])
     """
     del tol, max_steps
-    n = values.shape[0]
-    members = np.ones(n) if counts is None else np.asarray(counts, float)
+    values, alpha, beta = problem.values, problem.alpha, problem.beta
+    members = np.ones(len(values)) if problem.counts is None else problem.counts.astype(float)
     scale = float(values.max()) or 1.0
     weight = np.outer(members, members) / max(members.sum() - 1, 1)
-    program = Program(values / scale, caps, disposal, members)
+    program = Program(values / scale, problem.caps, problem.disposal, members)
     program.reward(program.utilities, members)
     program.add_gaps(-weight * (beta[:, None] + alpha[None, :]))
     optimum = program.solve()

@@ -13,6 +13,7 @@ g is supermodular, and 1 + σ ranges over its base polytope. The dual that prove
 import numpy as np
 
 from ....models._check import require
+from .._check import Answer, Problem
 
 #: Numbers looked at in one pass.
 BLOCK = 1 << 22
@@ -20,27 +21,13 @@ BLOCK = 1 << 22
 NOTHING = 1e-150
 
 
-def solve_one(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str,
-    counts: np.ndarray | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[np.ndarray, np.ndarray]:
+def solve_one(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     """One item without a cap, exactly.
 
     O(n log n) where all have the same alpha and beta; else Dinkelbach's method on the ratio, O(n^2 log n) a step.
 
     Args:
-        values: `[agents, 1]`.
-        alpha: `[agents]`.
-        beta: `[agents]`.
-        caps: `[1]`, must be 1.
-        disposal: either: nothing is gained by throwing away an uncapped item.
-        counts: `[agents]`, how many agents each row stands for.
+        problem: one item, its cap 1; either disposal, as nothing is gained by throwing away an uncapped item.
         tol: not used: the answer is exact.
         max_steps: not used.
 
@@ -52,20 +39,12 @@ def solve_one(
 
     Source: [D]; Dinkelbach (1967), Management Science 13(7).
     """
-    require(values.shape[1] == 1, f"`values` must have one item for method='one_item', got {values.shape[1]}.")
-    return solve_aligned(values, alpha, beta, caps, disposal, counts, tol, max_steps)
+    items = problem.values.shape[1]
+    require(items == 1, f"`values` must have one item for method='one_item', got {items}.")
+    return solve_aligned(problem, tol, max_steps)
 
 
-def solve_aligned(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str,
-    counts: np.ndarray | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[np.ndarray, np.ndarray]:
+def solve_aligned(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     """Items that all weigh alike, values_ij = s_i w_j, without caps: as one item, of which everybody gets the same share.
 
     Arguments and result as in `solve_one`, with any number of items.
@@ -75,8 +54,9 @@ def solve_aligned(
 
     Source: [D].
     """
-    del disposal, tol, max_steps
-    require((caps >= 1).all(), "`caps` must be 1 for methods 'one_item' and 'aligned'; use method='lp'.")
+    del tol, max_steps
+    values, alpha, beta, counts = problem.values, problem.alpha, problem.beta, problem.counts
+    require((problem.caps >= 1).all(), "`caps` must be 1 for methods 'one_item' and 'aligned'; use method='lp'.")
     s = scales(values)
     if s is None:
         raise ValueError("`values` must be s_i w_j, the same up to one factor an agent, for method='aligned'.")

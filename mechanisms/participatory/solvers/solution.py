@@ -8,6 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .._check import Problem
 from ..measures import weighted_welfare
 from .dual import bound
 
@@ -42,23 +43,13 @@ class Solution(eqx.Module):
 S = TypeVar("S", bound=Solution)
 
 
-def certified(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str,
-    counts: np.ndarray | None,
-    shares: np.ndarray,
-    sigma: np.ndarray,
-    tol: float,
-    method: str,
-) -> Solution:
+def certified(problem: Problem, shares: np.ndarray, sigma: np.ndarray, tol: float, method: str) -> Solution:
     """Answers to checked problems, judged: shares made feasible to the last bit, primal, dual and gap recomputed.
 
     Any leading axes, the same for all arrays but caps and counts. A sigma that is surely outside Σ proves nothing:
     then the dual is infinite, and the status says so.
     """
+    values, alpha, beta, caps, disposal, counts = problem
     shares = feasible(shares, caps, disposal, counts)
     utilities = np.einsum("...ij,...ij->...i", values, shares)
     primal = weighted_welfare(utilities, alpha, beta, counts)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ....models._check import require
-from .._check import Problem, check_problem, check_tolerance
+from .._check import Answer, Problem, check_problem, check_tolerance
 from .dual import fill
 from .one_item import scales
 from .solution import Solution, certified, stacked
@@ -20,8 +20,8 @@ LP_ROWS, LP_AT_MOST, LP_SHARES = 100, 400, 100_000
 #: Up to so many agents `auto` takes the closed form of one item, where they mind inequality differently, and where alike.
 SOME, MANY = 1000, 10_000_000
 
-#: (values, alpha, beta, caps, disposal, counts, tol, max_steps) -> (shares, sigma), float64 NumPy, one checked problem.
-BackEnd = Callable[..., tuple[np.ndarray, np.ndarray]]
+#: One checked problem, `tol` and `max_steps`.
+BackEnd = Callable[[Problem, float, int], Answer]
 
 
 def solve(
@@ -88,31 +88,29 @@ def solve_each(problem: Problem, method: str, tol: float, max_steps: int) -> Sol
     """The solutions of checked problems: pairs of agents all at once, others one by one; some may not have converged."""
     p = problem
     if p.batch and method in ("auto", "two_agent") and p.counts is None and applies(p.alpha, p.beta):
-        data = (p.values, p.alpha, p.beta, p.caps, p.disposal)
-        shares, interval = cut(*data)
-        return certified(*data, None, shares, middle(interval), tol, "two_agent")
+        shares, interval = cut(p)
+        return certified(p, shares, middle(interval), tol, "two_agent")
     return stacked([solve_checked(one, method, tol, max_steps) for one in p.each()], p.batch)
 
 
 def solve_checked(p: Problem, method: str, tol: float, max_steps: int) -> Solution:
     """One checked problem's `Solution`; it may not have converged."""
-    data = (p.values, p.alpha, p.beta, p.caps, p.disposal, p.counts)
     if method == "auto":
         return _auto(p, tol, max_steps)
-    shares, sigma = _back_end(method)(*data, tol, max_steps)
-    return certified(*data, shares, sigma, tol, method)
+    shares, sigma = _back_end(method)(p, tol, max_steps)
+    return certified(p, shares, sigma, tol, method)
 
 
 def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
-    data = (p.values, p.alpha, p.beta, p.caps, p.disposal, p.counts)
     if not (p.alpha.any() or p.beta.any()) or (p.counts is None and len(p.values) == 1):
         shares = fill(p.values, p.caps, p.disposal, p.counts)
-        return certified(*data, shares, np.zeros(len(shares)), tol, "utilitarian")
+        return certified(p, shares, np.zeros(len(shares)), tol, "utilitarian")
     if special := _special(p):
         return solve_checked(p, special, tol, max_steps)
     types = merge(p.values, p.alpha, p.beta, p.counts)
     rows = len(types.values)
     merged = types.counts.max() > 1
+    kinds = types.problem(p) if merged else types.problem(p)._replace(counts=None)
     small = rows * p.values.shape[1] <= LP_SHARES
     methods = (
         ["lp"]
@@ -122,12 +120,11 @@ def _auto(p: Problem, tol: float, max_steps: int) -> Solution:
         else ["first_order"]
     )
     for method in methods:
-        back_end, counts = _back_end(method), types.counts if merged else None
-        shares, sigma = back_end(*types[:3], p.caps, p.disposal, counts, tol, max_steps)
+        shares, sigma = _back_end(method)(kinds, tol, max_steps)
         name = "types" if merged and method == "lp" else method
         if rows < len(types.kind):
             shares, sigma = shares[types.kind], sigma[types.kind]
-        found = certified(*data, shares, sigma, tol, name)
+        found = certified(p, shares, sigma, tol, name)
         if found.converged:
             break
     return found

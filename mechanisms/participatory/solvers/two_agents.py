@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ....models._check import require
-from .._check import check_problem
+from .._check import Answer, Problem, check_problem
 from .solution import Solution, certified
 
 
@@ -59,29 +59,19 @@ def two_agents(values: Any, alpha: Any, beta: Any) -> TwoAgents:
         ([0.3, 0.3], [1.0, 0.9])
     """
     problem = check_problem(values, alpha, beta)
-    data = (problem.values, problem.alpha, problem.beta, problem.caps, problem.disposal)
-    shares, interval = cut(*data)
-    found = certified(*data, None, shares, middle(interval), 1e-6, "two_agent")
+    shares, interval = cut(problem)
+    found = certified(problem, shares, middle(interval), 1e-6, "two_agent")
     return TwoAgents(**{name: getattr(found, name) for name in Solution.__dataclass_fields__}, threshold=interval)
 
 
-def solve_two(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str,
-    counts: np.ndarray | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[np.ndarray, np.ndarray]:
+def solve_two(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
     """`two_agents` as a back end of `solve`, which takes caps too: then what they leave open is cut."""
     del tol, max_steps
     require(
-        counts is None or (counts == 1).all(),
+        problem.counts is None or (problem.counts == 1).all(),
         "`counts` must be 1 for method='two_agent': more agents stand behind the rows. Use method='types'.",
     )
-    shares, interval = cut(values, alpha, beta, caps, disposal)
+    shares, interval = cut(problem)
     return shares, middle(interval)
 
 
@@ -96,14 +86,12 @@ def middle(interval: np.ndarray) -> np.ndarray:
     return np.stack([-delta, delta], -1)
 
 
-def cut(
-    values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, caps: np.ndarray, disposal: str
-) -> tuple[np.ndarray, np.ndarray]:
+def cut(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Shares `[..., 2, items]` and the interval of optimal Δ `[..., 2]`.
 
     Weights are not negative, so that nothing is thrown away under either disposal.
     """
-    del disposal
+    values, alpha, beta = problem.values, problem.alpha, problem.beta
     n, m = values.shape[-2:]
     require(n == 2, f"`values` must have two agents here, got {n}: use `solve`.")
     top, low = beta[..., 0] + alpha[..., 1], -(beta[..., 1] + alpha[..., 0])
@@ -113,7 +101,7 @@ def cut(
         "two-agent method needs both below 1. Use `solve` with method='lp'.",
     )
     low = np.minimum(low, top)  # by rounding, where A + B = 0
-    most = np.minimum(caps, 1.0)
+    most = np.minimum(problem.caps, 1.0)
     least = np.minimum(1 - most, most)  # what is left when the other is full
     room = most - least
     first, second = values[..., 0, :], values[..., 1, :]

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._check import Answer, Problem
+
 
 class Types(NamedTuple):
     """Distinct agents, how many of each there are, and which of them each agent is."""
@@ -13,6 +15,10 @@ class Types(NamedTuple):
     beta: np.ndarray  # [types]
     counts: np.ndarray  # [types]
     kind: np.ndarray  # [agents], index of the type
+
+    def problem(self, whole: Problem) -> Problem:
+        """The types' problem, with the items of the whole one."""
+        return Problem(self.values, self.alpha, self.beta, whole.caps, whole.disposal, self.counts)
 
 
 def merge(values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, counts: np.ndarray | None = None) -> Types:
@@ -46,27 +52,10 @@ def merge(values: np.ndarray, alpha: np.ndarray, beta: np.ndarray, counts: np.nd
     return Types(values[first], alpha[first], beta[first], weight, kind)
 
 
-def solve_types(
-    values: np.ndarray,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    caps: np.ndarray,
-    disposal: str,
-    counts: np.ndarray | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 20000,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The linear program of the types, exact whatever the number of agents; its size grows with the square of the types.
-
-    Arguments as in `solve_one`.
-
-    Returns:
-        Shares `[agents, items]` and sigma `[agents]`, alike for identical agents.
-
-    Source: [D].
-    """
+def solve_types(problem: Problem, tol: float = 1e-6, max_steps: int = 20000) -> Answer:
+    """The linear program of the types, exact whatever the number of agents; its size grows with the square of the types [D]."""
     from .lp import solve_lp
 
-    types = merge(values, alpha, beta, counts)
-    shares, sigma = solve_lp(*types[:3], caps, disposal, types.counts, tol, max_steps)
+    types = merge(problem.values, problem.alpha, problem.beta, problem.counts)
+    shares, sigma = solve_lp(types.problem(problem), tol, max_steps)
     return shares[types.kind], sigma[types.kind]

@@ -1,10 +1,6 @@
 """Loss, gain, trade-off and prices of fairness; and how far they range over all optima."""
 
-import doctest
-import importlib
-
 import numpy as np
-import pytest
 from pair_lp import concave_weights, welfare_by_pairs
 from scipy.optimize import linprog
 
@@ -160,8 +156,3 @@ def test_one_agent_and_batches():
     assert found.gain_range.shape == (2, 3, 2)
     assert found.gain[1, 2] == one.gain
     np.testing.assert_array_equal(found.loss_range[1, 2], one.loss_range)
-
-
-@pytest.mark.parametrize("module", ["compare", "faces"])
-def test_examples_of_docstrings(module):
-    assert doctest.testmod(importlib.import_module(f"fairhand.mechanisms.participatory.{module}")).failed == 0

@@ -1,8 +1,5 @@
 """The rules of the room: what they allocate and charge, inside and outside programs, and what certificates say."""
 
-import doctest
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -231,23 +228,3 @@ def test_silence_of_everybody_is_the_default():
     found = Participatory(default=(0.3, 0.2)).allocate(people)
     assert found.certificate.primal == pytest.approx(float(solve(people.values, 0.3, 0.2).primal))
     assert float(np.sum(inequality(found.certificate.utilities).advantage)) >= 0
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "participatory",
-        "utilitarian",
-        "externality_pricing",
-        "capped_second_price",
-        "deviation",
-        "decide",
-        "tail_risk",
-        "elicitation",
-    ],
-)
-def test_examples(module):
-    where = importlib.import_module(f"fairhand.mechanisms.participatory.{module}")
-    result = doctest.testmod(where)
-    assert result.attempted > 0
-    assert result.failed == 0

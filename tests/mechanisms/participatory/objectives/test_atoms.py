@@ -1,7 +1,5 @@
 """Objectives made of atoms: their values by hand, their certificates, and their optima against independent programs."""
 
-import doctest
-import importlib
 import itertools
 from typing import ClassVar
 
@@ -358,12 +356,3 @@ def test_leading_axes_are_solved_one_by_one_and_a_missed_gap_is_told():
     assert found.method == "lp"
     one = maximise(1e-20 * atoms.own(), values[0, 0], tol=1e-12, throw=False)
     assert one.converged
-
-
-@pytest.mark.parametrize("module", ["atoms", "maximise"])
-def test_the_examples_run(module):
-    result = doctest.testmod(
-        importlib.import_module(f"fairhand.mechanisms.participatory.{module}"), extraglobs={"np": np}
-    )
-    assert result.attempted
-    assert not result.failed

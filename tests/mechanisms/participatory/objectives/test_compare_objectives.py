@@ -1,8 +1,5 @@
 """One path from any objective and any benchmark to loss, gain, trade-off and prices."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 
@@ -66,9 +63,3 @@ def test_ranges_and_the_choice_among_many_optima():
         compare_objectives(atoms.own(), values, benchmark=atoms.worst_off(), faces=True)
     with pytest.raises(ValueError, match="`benchmark` cannot be certified"):
         compare_objectives(atoms.own(), values, benchmark=atoms.envy())
-
-
-def test_the_examples_run():
-    result = doctest.testmod(importlib.import_module("fairhand.mechanisms.participatory.objectives.compare_objectives"))
-    assert result.attempted
-    assert not result.failed

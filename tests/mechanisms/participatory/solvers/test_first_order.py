@@ -1,6 +1,5 @@
 """First-order steps: the mirror map stays in the base polytope, certificates hold always, and optima are the linear program's."""
 
-import doctest
 import itertools
 
 import jax
@@ -9,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from fairhand.mechanisms.participatory import _capped_simplex, _mirror, first_order
+from fairhand.mechanisms.participatory._check import Problem
 from fairhand.mechanisms.participatory.measures import weighted_welfare
+from fairhand.mechanisms.participatory.solvers import _capped_simplex, _mirror, first_order
 from fairhand.mechanisms.participatory.solvers.dual import bound
 from fairhand.mechanisms.participatory.solvers.first_order import solve_first_order, solve_in_program
 from fairhand.mechanisms.participatory.solvers.solution import certified
@@ -188,8 +188,8 @@ def test_counts_reach_the_linear_program_of_the_copies():
     counts = np.array([1, 3, 2])
     caps = np.full(9, 0.5)
     best = by_program(*(np.repeat(x, counts, 0) for x in (values, alpha, beta)), caps)
-    shares, sigma = solve_first_order(values, alpha, beta, caps, "forbidden", counts, 1e-6)
-    found = certified(values, alpha, beta, caps, "forbidden", counts, shares, sigma, 1e-6, "first_order")
+    shares, sigma = solve_first_order(Problem(values, alpha, beta, caps, "forbidden", counts))
+    found = certified(Problem(values, alpha, beta, caps, "forbidden", counts), shares, sigma, 1e-6, "first_order")
     assert found.converged, found.status
     assert found.primal - 1e-8 <= best <= found.dual + 1e-8
     merged = merge(*(np.repeat(x, counts, 0) for x in (values, alpha, beta)))
@@ -210,8 +210,8 @@ def test_short_runs_say_so_and_bound_all_the_same():
     for seed in range(5):
         values, alpha, beta = draw("fehr_schmidt", seed=seed)
         caps = np.ones(SHAPE[1])
-        shares, sigma = solve_first_order(values, alpha, beta, caps, max_steps=1, tol=1e-12)
-        found = certified(values, alpha, beta, caps, "forbidden", None, shares, sigma, 1e-12, "first_order")
+        shares, sigma = solve_first_order(Problem(values, alpha, beta, caps), 1e-12, 1)
+        found = certified(Problem(values, alpha, beta, caps), shares, sigma, 1e-12, "first_order")
         best = by_program(values, alpha, beta, caps)
         assert found.primal - 1e-9 <= best <= found.dual + 1e-9
         assert not found.converged
@@ -267,11 +267,6 @@ def test_thousands_of_agents(kind):
     assert found.converged, found.status
 
 
-@pytest.mark.parametrize("module", [first_order])
-def test_examples_run(module):
-    assert doctest.testmod(module).failed == 0
-
-
 def judged(values, alpha, beta, caps, disposal="forbidden", tol=1e-6):
-    shares, sigma = solve_first_order(values, alpha, beta, caps, disposal, None, tol)
-    return certified(values, alpha, beta, caps, disposal, None, shares, sigma, tol, "first_order")
+    shares, sigma = solve_first_order(Problem(values, alpha, beta, caps, disposal), tol)
+    return certified(Problem(values, alpha, beta, caps, disposal), shares, sigma, tol, "first_order")

@@ -1,12 +1,10 @@
 """The two host programs: pairs by HiGHS, and cutting planes."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 import scipy.optimize
 
+from fairhand.mechanisms.participatory._check import Problem
 from fairhand.mechanisms.participatory.measures import supergradient, welfare
 from fairhand.mechanisms.participatory.solvers._ordered import into_polytope, solve_in_order
 from fairhand.mechanisms.participatory.solvers._program import Program
@@ -81,7 +79,7 @@ def in_base_polytope(sigma, alpha, beta):
 @pytest.mark.parametrize("seed", range(12))
 def test_primal_and_dual_meet_and_sigma_is_in_the_base_polytope(back_end, seed):
     values, alpha, beta, caps, disposal = draw(seed)
-    shares, sigma = back_end(values, alpha, beta, caps, disposal, None, 1e-9, 500)
+    shares, sigma = back_end(Problem(values, alpha, beta, caps, disposal), 1e-9, 500)
     assert np.all(shares >= 0)
     assert np.all(shares <= caps)
     total = shares.sum(0)
@@ -97,7 +95,7 @@ def test_primal_and_dual_meet_and_sigma_is_in_the_base_polytope(back_end, seed):
 @pytest.mark.parametrize("seed", range(40, 48))
 def test_agrees_with_the_program_of_the_paper(back_end, seed):
     values, alpha, beta, caps, disposal = draw(seed, altruists=False)
-    shares, _ = back_end(values, alpha, beta, caps, disposal, None, 1e-9, 500)
+    shares, _ = back_end(Problem(values, alpha, beta, caps, disposal), 1e-9, 500)
     primal = welfare((values * shares).sum(1), alpha, beta)
     assert primal == pytest.approx(program_of_the_paper(values, alpha, beta, caps, disposal), abs=1e-8)
 
@@ -106,7 +104,7 @@ def test_the_sort_vertex_is_no_dual_where_many_are_equal():
     """The negative control of the multipliers: at the same optimum an order of utilities certifies nothing."""
     values = np.array([[1.0, 0.9, 0.3], [0.8, 0.9, 0.2], [0.9, 0.7, 0.4]])
     alpha, beta, caps = np.full(3, 0.6), np.full(3, 0.4), np.ones(3)
-    shares, sigma = solve_lp(values, alpha, beta, caps, "forbidden")
+    shares, sigma = solve_lp(Problem(values, alpha, beta, caps))
     u = (values * shares).sum(1)
     assert np.ptp(u) < 1e-12
     primal = float(welfare(u, alpha, beta))
@@ -124,11 +122,11 @@ def test_counts_are_that_many_copies(back_end, seed):
     counts = np.random.default_rng(seed).integers(1, 5, n)
     caps = np.where(np.arange(m) % 2, 1.0, 1 / counts.sum() + 0.1)
     whole = [np.repeat(x, counts, 0) for x in (values, alpha, beta)]
-    shares, sigma = back_end(values, alpha, beta, caps, disposal, counts, 1e-9, 500)
-    alone, _ = back_end(*whole, caps, disposal, None, 1e-9, 500)
+    shares, sigma = back_end(Problem(values, alpha, beta, caps, disposal, counts), 1e-9, 500)
+    alone, _ = back_end(Problem(*whole, caps, disposal), 1e-9, 500)
     # One member's shares and sigma, handed to every copy, are an optimum of the long problem, and its proof.
     spread = certified(
-        *whole, caps, disposal, None, np.repeat(shares, counts, 0), np.repeat(sigma, counts), 1e-9, "spread"
+        Problem(*whole, caps, disposal), np.repeat(shares, counts, 0), np.repeat(sigma, counts), 1e-9, "spread"
     )
     assert spread.converged
     assert spread.primal == pytest.approx(welfare((whole[0] * alone).sum(1), *whole[1:]), abs=1e-9)
@@ -136,16 +134,16 @@ def test_counts_are_that_many_copies(back_end, seed):
 
 @BOTH
 def test_edges(back_end):
-    one = back_end(np.array([[2.0, 0.0]]), np.ones(1), np.ones(1), np.ones(2), "forbidden", None, 1e-9, 50)
+    one = back_end(Problem(np.array([[2.0, 0.0]]), np.ones(1), np.ones(1), np.ones(2), "forbidden"), 1e-9, 50)
     assert one[0].tolist() == [[1.0, 1.0]]
     assert one[1].tolist() == [0.0]
-    zero = back_end(np.zeros((2, 2)), np.ones(2), np.ones(2), np.ones(2), "forbidden", None, 1e-9, 50)
+    zero = back_end(Problem(np.zeros((2, 2)), np.ones(2), np.ones(2), np.ones(2), "forbidden"), 1e-9, 50)
     assert np.allclose(zero[0].sum(0), 1)
-    tight = back_end(np.eye(3), np.full(3, 0.2), np.full(3, 0.2), np.full(3, 1 / 3), "forbidden", None, 1e-9, 50)
+    tight = back_end(Problem(np.eye(3), np.full(3, 0.2), np.full(3, 0.2), np.full(3, 1 / 3), "forbidden"), 1e-9, 50)
     assert np.allclose(tight[0], 1 / 3)
     big = np.array([[1e9, 2e9], [3e9, 1e9]])
-    small = back_end(big * 1e-15, np.full(2, 0.3), np.full(2, 0.2), np.ones(2), "forbidden", None, 1e-9, 50)
-    large = back_end(big, np.full(2, 0.3), np.full(2, 0.2), np.ones(2), "forbidden", None, 1e-9, 50)
+    small = back_end(Problem(big * 1e-15, np.full(2, 0.3), np.full(2, 0.2), np.ones(2), "forbidden"), 1e-9, 50)
+    large = back_end(Problem(big, np.full(2, 0.3), np.full(2, 0.2), np.ones(2), "forbidden"), 1e-9, 50)
     np.testing.assert_allclose(small[0], large[0], atol=1e-9)
 
 
@@ -173,11 +171,11 @@ def test_the_right_order_is_enough_for_both_sides():
         n, m = 12, 5
         values, alpha, beta = rng.random((n, m)), rng.uniform(0, 0.3, n), rng.uniform(0, 0.2, n)
         caps, one = np.ones(m), np.ones(n)
-        shares, sigma = solve_lp(values, alpha, beta, caps, "forbidden")
+        shares, sigma = solve_lp(Problem(values, alpha, beta, caps))
         u = (values * shares).sum(1)
         best = float(welfare(u, alpha, beta))
         noisy = u + 1e-6 * rng.normal(size=n)
-        shares, worth, support = solve_in_order(values, alpha, beta, caps, "forbidden", one, noisy, shares > 0)
+        shares, worth, support = solve_in_order(Problem(values, alpha, beta, caps, "forbidden", one), noisy, shares > 0)
         again = (values * shares).sum(1)
         assert float(welfare(again, alpha, beta)) == pytest.approx(best, abs=1e-9)
         assert support.sum() < n * m
@@ -190,7 +188,7 @@ def test_the_right_order_is_enough_for_both_sides():
         assert not in_base_polytope(outside - outside.mean(), alpha, beta)
         assert in_base_polytope(into_polytope(outside, u, alpha, beta, one), alpha, beta)
         # The negative control: the wrong order loses welfare.
-        worse = solve_in_order(values, alpha, beta, caps, "forbidden", one, -u, np.ones((n, m), bool))[0]
+        worse = solve_in_order(Problem(values, alpha, beta, caps, "forbidden", one), -u, np.ones((n, m), bool))[0]
         lost.append(best - float(welfare((values * worse).sum(1), alpha, beta)))
     assert min(lost) > -1e-9
     assert max(lost) > 1e-3
@@ -221,8 +219,8 @@ def test_a_solver_that_fails_leaves_an_honest_gap(monkeypatch):
 
     monkeypatch.setattr(scipy.optimize, "linprog", lambda *args, **kwargs: Failed())
     values, alpha, beta, caps, _ = draw(3)
-    shares, sigma = solve_lp(values, alpha, beta, caps, "forbidden")
-    found = certified(values, alpha, beta, caps, "forbidden", None, shares, sigma, 1e-6, "lp")
+    shares, sigma = solve_lp(Problem(values, alpha, beta, caps))
+    found = certified(Problem(values, alpha, beta, caps), shares, sigma, 1e-6, "lp")
     assert np.isfinite(found.dual)
     assert float(found.gap) > 0
     assert "relative gap" in found.status
@@ -232,11 +230,11 @@ def test_cutting_planes_stop_at_the_gap_asked_for():
     rng = np.random.default_rng(5)
     values, alpha, beta = rng.random((24, 8)), rng.uniform(0, 0.6, 24), rng.uniform(-0.1, 0.4, 24)
     alpha += 0.1
-    _, exact = solve_lp(values, alpha, beta, np.ones(8), "forbidden")
+    _, exact = solve_lp(Problem(values, alpha, beta, np.ones(8)))
     best = bound(exact, values, np.ones(8), "forbidden")
     for tol in (1e-2, 1e-6):
-        shares, sigma = solve_cuts(values, alpha, beta, np.ones(8), "forbidden", None, tol, 500)
-        found = certified(values, alpha, beta, np.ones(8), "forbidden", None, shares, sigma, tol, "cutting_plane")
+        shares, sigma = solve_cuts(Problem(values, alpha, beta, np.ones(8)), tol, 500)
+        found = certified(Problem(values, alpha, beta, np.ones(8)), shares, sigma, tol, "cutting_plane")
         assert found.converged
         assert float(found.primal) <= best + 1e-9
         assert float(found.dual) >= best - 1e-9
@@ -248,16 +246,8 @@ def test_both_agree_on_many_instances():
         values, alpha, beta, caps, disposal = draw(seed)
         worth = []
         for back_end in (solve_lp, solve_cuts):
-            shares, sigma = back_end(values, alpha, beta, caps, disposal, None, 1e-9, 1000)
-            found = certified(values, alpha, beta, caps, disposal, None, shares, sigma, 1e-8, "both")
+            shares, sigma = back_end(Problem(values, alpha, beta, caps, disposal), 1e-9, 1000)
+            found = certified(Problem(values, alpha, beta, caps, disposal), shares, sigma, 1e-8, "both")
             assert found.converged, (seed, found.status)
             worth.append(found.primal)
         assert worth[0] == pytest.approx(worth[1], abs=1e-7)
-
-
-@pytest.mark.parametrize("module", ["lp", "cutting_plane"])
-def test_the_examples_run(module):
-    names = {"np": np}
-    result = doctest.testmod(importlib.import_module(f"fairhand.mechanisms.participatory.{module}"), extraglobs=names)
-    assert result.attempted
-    assert not result.failed

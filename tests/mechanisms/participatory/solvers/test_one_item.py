@@ -1,7 +1,5 @@
 """One item, aligned values, and merged types, against linear programs and enumeration of sets."""
 
-import doctest
-import importlib
 import itertools
 
 import numpy as np
@@ -143,8 +141,3 @@ def test_one_item_with_counts_gives_members_equal_shares():
         found = room.solve(s, alpha, 0.2, counts=counts, method="one_item")
         whole = best_welfare(np.repeat(s, counts, 0), np.repeat(np.broadcast_to(alpha, 3), counts), np.full(9, 0.2))
         np.testing.assert_allclose([found.primal, found.dual], whole, atol=1e-9)
-
-
-@pytest.mark.parametrize("module", ["one_item", "types"])
-def test_examples_of_docstrings(module):
-    assert doctest.testmod(importlib.import_module(f"fairhand.mechanisms.participatory.{module}")).failed == 0

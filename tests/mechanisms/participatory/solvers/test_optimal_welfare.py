@@ -1,14 +1,12 @@
 """The best welfare and its slopes, against central differences and closed forms."""
 
-import doctest
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fairhand.mechanisms.participatory import supergradient
+from fairhand.mechanisms.participatory._check import Problem
 from fairhand.mechanisms.participatory.measures import welfare
 from fairhand.mechanisms.participatory.solvers.lp import solve_lp
 from fairhand.mechanisms.participatory.solvers.optimal_welfare import cap_slopes, optimal_welfare
@@ -18,7 +16,7 @@ ALL = (0, 1, 2, 3)
 
 def best(values, alpha, beta, caps, disposal="forbidden"):
     """W* by the referee alone."""
-    shares, _ = solve_lp(values, alpha, beta, caps, disposal)
+    shares, _ = solve_lp(Problem(values, alpha, beta, caps, disposal))
     return float(welfare((values * shares).sum(1), alpha, beta))
 
 
@@ -70,7 +68,7 @@ def test_slopes_are_central_differences_away_from_kinks(seed):
 def test_slopes_are_right_where_all_are_equal_and_those_of_an_order_are_wrong():
     values = np.array([[1.0, 0.9, 0.3], [0.8, 0.95, 0.2], [0.9, 0.7, 0.4]])
     alpha, beta, caps = np.full(3, 0.6), np.full(3, 0.4), np.ones(3)
-    shares, sigma = solve_lp(values, alpha, beta, caps, "forbidden")
+    shares, sigma = solve_lp(Problem(values, alpha, beta, caps))
     u = (values * shares).sum(1)
     assert np.ptp(u) < 1e-12  # one group of three
     found = slopes(values, alpha, beta, caps)[0]
@@ -203,7 +201,7 @@ def test_slopes_on_many_instances():
         values, alpha, beta, caps, disposal = draw(seed)
         arguments = (values, alpha, beta, caps)
         found = slopes(*arguments, disposal)
-        shares, _ = solve_lp(values, alpha, beta, caps, disposal)
+        shares, _ = solve_lp(Problem(values, alpha, beta, caps, disposal))
         order = (1 + supergradient((values * shares).sum(1), alpha, beta))[:, None] * shares
         for at, slope in enumerate(found):
             up, down = difference(lambda *x, free=disposal: best(*x, free), arguments, at)
@@ -211,12 +209,3 @@ def test_slopes_on_many_instances():
             np.testing.assert_allclose(slope[away], ((up + down) / 2)[away], atol=2e-4)
             wrong += at == 0 and np.abs(order - slope)[away].max(initial=0) > 1e-2
     assert wrong > 40  # ties are the normal case: the order of utilities is mostly wrong
-
-
-def test_the_examples_run():
-    names = {"np": np, "jax": jax, "jnp": jnp}
-    result = doctest.testmod(
-        importlib.import_module("fairhand.mechanisms.participatory.solvers.optimal_welfare"), extraglobs=names
-    )
-    assert result.attempted
-    assert not result.failed

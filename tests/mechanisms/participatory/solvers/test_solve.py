@@ -1,6 +1,5 @@
 """One door to the solvers: any method, batch, cap and disposal; what an optimum must obey; and what is told of a failure."""
 
-import doctest
 import importlib
 
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import pytest
 from pair_lp import best_welfare, concave_weights, welfare_by_pairs
 
 from fairhand.mechanisms import participatory as room
+from fairhand.mechanisms.participatory._check import Problem
 from fairhand.mechanisms.participatory.solvers.solution import certified, feasible
 
 
@@ -172,8 +172,8 @@ def test_identical_agents_get_equal_utilities_and_the_same_worth_as_unmerged():
 def test_a_gap_is_told_or_thrown_never_silent(monkeypatch):
     values, alpha, beta = problem(8)
 
-    def lazy(values, alpha, beta, caps, disposal, counts, tol, max_steps):
-        return np.full_like(values, 1 / len(values)), room.supergradient(np.zeros(len(values)), alpha, beta)
+    def lazy(p, tol, max_steps):
+        return np.full_like(p.values, 1 / len(p.values)), room.supergradient(np.zeros(len(p.values)), p.alpha, p.beta)
 
     monkeypatch.setattr(
         importlib.import_module("fairhand.mechanisms.participatory.solvers.solve"), "_back_end", lambda method: lazy
@@ -192,10 +192,10 @@ def test_a_gap_is_told_or_thrown_never_silent(monkeypatch):
 
 def test_a_false_certificate_is_refused():
     values, alpha, beta = problem(9)
-    data = (values, alpha, beta, np.ones(3), "forbidden", None)
+    data = Problem(values, alpha, beta, np.ones(3))
     shares = room.solve(values, alpha, beta).shares
     for sigma in (np.array([-5.0, 5, 0, 0]), np.full(4, np.nan)):
-        found = certified(*data, shares, sigma, 1e-6, "lp")
+        found = certified(data, shares, sigma, 1e-6, "lp")
         assert not found.converged
         assert "base polytope" in found.status
         assert found.dual == np.inf
@@ -211,9 +211,3 @@ def test_shares_are_made_feasible_without_new_owners():
     assert (near[0, :2] == 0).all()
     np.testing.assert_allclose(near[:, 0], shares[:, 0] / shares[:, 0].sum(), atol=1e-8)
     assert (feasible(2 * shares, np.ones(3), "free").sum(0) <= 1 + 1e-15).all()
-
-
-def test_examples_of_docstrings():
-    result = doctest.testmod(importlib.import_module("fairhand.mechanisms.participatory.solvers.solve"))
-    assert result.failed == 0
-    assert result.attempted

@@ -1,8 +1,5 @@
 """Two agents, against linear programs, grids of the dual, closed forms of the theory, and controls that must fail."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 from pair_lp import best_welfare, concave_weights, welfare_by_pairs
@@ -168,9 +165,3 @@ def test_batches_are_the_loop_and_a_million_items_are_one_sort():
     many = room.two_agents(rng.random((2, 10**6)), 0.1, 0.2)
     assert bool(many.converged)
     assert abs(many.gap) < 1e-12 * many.primal
-
-
-def test_examples_of_docstrings():
-    result = doctest.testmod(importlib.import_module("fairhand.mechanisms.participatory.solvers.two_agents"))
-    assert result.failed == 0
-    assert result.attempted

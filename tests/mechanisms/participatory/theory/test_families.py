@@ -1,8 +1,5 @@
 """Constructed instances: closed forms against the linear program, and the printed formulas that fail on them."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 from fehr_schmidt import Optimum, loss_of, optimum, penalty, standard
@@ -179,15 +176,3 @@ def test_a_crowd_loses_the_same_with_any_number_of_seats(seats):
 def test_bad_arguments_are_named(wrong):
     with pytest.raises(ValueError, match="`"):
         wrong()
-
-
-MODULES = ["families", "bounds", "closed_forms", "independent", "dissimilar", "adversary", "lemma", "gains", "clusters"]
-
-
-@pytest.mark.parametrize("module", [*MODULES, "rates", "equal_utility"])
-def test_examples_run(module):
-    found = doctest.testmod(
-        importlib.import_module(f"fairhand.mechanisms.participatory.{module}"), extraglobs={"np": np}
-    )
-    assert found.attempted > 0
-    assert found.failed == 0
