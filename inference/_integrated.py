@@ -14,15 +14,46 @@ from ._marginal import COMPONENTS, Marginal, marginal, placed, settle
 from ._mode import Mode
 from ._points import Points
 from ._whole import as_sites, draw, flat
+from .diagnosis import DEEPEST
 
 SETS, MOST = 4, 2**20  # further sets of points that set draws right, and points of all people in them
 MORE = 4  # times as many points, where they were too few and their number was left to us
 ENTRIES = 2**22  # people times draws held at once
 ASKED = 128  # draws, where each point costs a likelihood
+LOST = 0.05  # share of trajectories that diverged or grew as long as they may, from which a fit is of no use
 TOLERATED = 0.2  # posterior standard deviations that the integral may be off by, without a word
 
 
-def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: Any, settings: Settings) -> Drawn:
+def fit_people(model: Any, data: Any, args: Arguments, dtype: Any, settings: Settings) -> Drawn:
+    """People integrated out; or all sampled at once, where points placed for people lose what they are to follow.
+
+    Where a spread may be 0, points lie close together, and tell nothing of larger spreads: the mode is flat, or chains get lost.
+    """
+    start = model.start(data)
+    settled = settle(marginal(model, start, dtype), args, flat(start), settings)
+    if not settled[1].flat:
+        drawn = fit_integrated(model, data, args, "marginal", dtype, settings, settled)
+        if settings.looping["checkpoint"] is not None or not _lost(drawn.sampler):
+            return drawn
+    drawn = fit_everything(model, data, args, dtype, settings, settled)
+    said = " People were not integrated out: a spread may be 0, and points placed for people could not follow."
+    return dataclasses.replace(drawn, how=drawn.how + said)
+
+
+def _lost(sampler: dict[str, np.ndarray]) -> bool:
+    """Whether chains went nowhere: many trajectories diverged, or were as long as they may be."""
+    return bool(sampler["diverging"].mean() > LOST or (sampler["n_steps"] >= DEEPEST).mean() > LOST)
+
+
+def fit_integrated(
+    model: Any,
+    data: Any,
+    args: Arguments,
+    method: str,
+    dtype: Any,
+    settings: Settings,
+    settled: tuple[Points, Mode] | None = None,
+) -> Drawn:
     """Draw by `"map"`, `"svi"` or `"marginal"` from what all share; then everybody's taste.
 
     Draws are set right by importance weights: those of a likelihood at more points, placed around them, whose moments are
@@ -31,18 +62,21 @@ def fit_integrated(model: Any, data: Any, args: Arguments, method: str, dtype: A
     """
     start = model.start(data)
     target = marginal(model, start, dtype)
-    drawn, size, enough = _at(target, start, args, method, settings)
+    points, mode = settle(target, args, flat(start), settings) if settled is None else settled
+    drawn, size, enough = _at(target, points, mode, args, method, settings)
     more = size * (MORE if target.recycles(args) else 2)
     could = settings.points == "auto" and settings.looping["checkpoint"] is None
     if not enough and could and more * model.people(*args) <= MOST:
-        drawn, _, _ = _at(target, start, args, method, dataclasses.replace(settings, points=more))
+        settings = dataclasses.replace(settings, points=more)
+        drawn, _, _ = _at(target, *settle(target, args, flat(start), settings), args, method, settings)
         drawn = dataclasses.replace(drawn, how=f"{drawn.how} {size} points were too few, so all was done again.")
     return drawn
 
 
-def _at(target: Marginal, start: Any, args: Arguments, method: str, settings: Settings) -> tuple[Drawn, int, bool]:
-    """The whole fit at a number of points, that number, and whether it was enough."""
-    points, mode = settle(target, args, flat(start), settings)
+def _at(
+    target: Marginal, points: Points, mode: Mode, args: Arguments, method: str, settings: Settings
+) -> tuple[Drawn, int, bool]:
+    """The whole fit from a mode, at points placed for it; how many they are, and whether they were enough."""
     engine, cheap = "nuts" if method == "marginal" else method, target.recycles(args)
     z, facts = draw(target.density, (points, *args), mode, engine, settings, cheap=cheap)
     size, people = points.log_weight.shape
@@ -109,11 +143,13 @@ def _change(
     return found
 
 
-def fit_everything(model: Any, data: Any, args: Arguments, dtype: Any, settings: Settings) -> Drawn:
+def fit_everything(
+    model: Any, data: Any, args: Arguments, dtype: Any, settings: Settings, settled: tuple[Points, Mode] | None = None
+) -> Drawn:
     """NUTS on what all share and everybody's taste at once: the reference, started where the marginal mode is."""
     start = model.start(data)
     target = marginal(model, start, dtype)
-    points, mode = settle(target, args, flat(start), settings)
+    points, mode = settle(target, args, flat(start), settings) if settled is None else settled
     people, dims = points.log_weight.shape[1], points.root.shape[0]
     whole = density(model, {**start, "raw": np.zeros((people, dims))}, dtype)
     first = target.tastes_at(jnp.asarray(mode.z, dtype), args)

@@ -13,7 +13,7 @@ from ._density import Arguments, Density
 class Mode:
     """The mode in unconstrained space, the covariance of its Laplace approximation, and how good the search was.
 
-    `covariance` is `[size, size]`, or `[size]` where only variances are known.
+    `covariance` is `[size, size]`, or `[size]` where only variances are known. `flat`: in some direction it does not curve.
     """
 
     z: np.ndarray
@@ -21,6 +21,7 @@ class Mode:
     potential: float
     gradient_norm: float
     status: str
+    flat: bool = False
 
     def sample(self, num: int, seed: int, widen: float = 1.0) -> np.ndarray:
         """Draws `[num, size]` of the Laplace approximation."""
@@ -68,4 +69,4 @@ def find_mode(density: Density, args: Arguments, start: np.ndarray, tolerance: f
             f"The mode was not reached (gradient {np.max(np.abs(gradient)):.2g}): rescale columns or tighten priors."
         )
     covariance = (vectors / np.maximum(values, floor)) @ vectors.T
-    return Mode(found.x, covariance, float(value), float(np.max(np.abs(gradient))), status)
+    return Mode(found.x, covariance, float(value), float(np.max(np.abs(gradient))), status, bool(weak.any()))

@@ -85,5 +85,7 @@ def chains_in_words(chains: int, sharding: Any) -> str:
     if devices > 1:
         return f"NUTS, {chains} chains split over {devices} {kind} devices, each {chains // devices} in one program."
     there = len(jax.devices())
+    if chains == 1:
+        return f"NUTS, one chain on one {kind} device."
     more = "" if there == 1 else f" ({there} devices are there, and {chains} chains do not split over them: `devices=`)"
     return f"NUTS, {chains} chains side by side in one program on one {kind} device{more}."

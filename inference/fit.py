@@ -12,7 +12,7 @@ from ..models.hierarchy import AbstractHierarchy
 from ._asked import check_model, check_whole, key_of
 from ._devices import Devices
 from ._drawn import Settings
-from ._integrated import fit_everything, fit_integrated
+from ._integrated import fit_everything, fit_integrated, fit_people
 from ._precision import Precision, cast, precision_scope
 from ._svi import Guide
 from ._whole import fit_whole
@@ -51,7 +51,8 @@ def fit(
         key: all randomness; `jax.random.key(0)` by default.
         method: how.
 
-            * `"auto"`: `"marginal"` where people differ (`models.hierarchy`), else `"nuts"`.
+            * `"auto"`: `"marginal"` where people differ (`models.hierarchy`), else `"nuts"`; and `"nuts"` where points placed for
+              people cannot follow, as where a spread may be 0.
             * `"map"`: the mode and its Laplace approximation; the first answer, in about a second after compilation.
             * `"nuts"`: each chain starts at the mode jittered by 1.5 of its standard deviations, with the Laplace covariance
               as metric; where people differ, everybody's taste is sampled with what all share.
@@ -112,10 +113,12 @@ def fit(
         args = cast(tuple(jnp.asarray(x) for x in model.arguments(data)), dtype)
         if not differ:
             drawn = fit_whole(model, data, args, "nuts" if method == "auto" else method, dtype, settings)
+        elif method == "auto":
+            drawn = fit_people(model, data, args, dtype, settings)
         elif method == "nuts":
             drawn = fit_everything(model, data, args, dtype, settings)
         else:
-            drawn = fit_integrated(model, data, args, "marginal" if method == "auto" else method, dtype, settings)
+            drawn = fit_integrated(model, data, args, method, dtype, settings)
         judged = contraction and bool(drawn.sampler)
         prior = prior_scalars(model, data, jax.random.fold_in(key, 3)) if judged else None
     posterior = Posterior.of(

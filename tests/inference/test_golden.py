@@ -27,7 +27,7 @@ from fairhand.models import choice
 
 pytestmark = pytest.mark.slow
 
-# Chains are short, to spare time, and say so; the Monte-Carlo error of a mean stays below an eighth of its posterior sd.
+# Chains are short, to spare time, and say so; the Monte-Carlo error of a mean stays below a sixth of its posterior sd.
 SHORT = pytest.mark.filterwarnings("ignore:.*(R-hat|effective draws):RuntimeWarning")
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -176,7 +176,7 @@ def test_the_train_panel_is_as_likely_as_with_another_package(train):
 @SHORT
 def test_tastes_for_electricity_are_within_two_published_standard_errors(electricity):
     model, data = electricity
-    posterior = fh.fit(model, data, chains=2, warmup=150, draws=250, progress=False)
+    posterior = fh.fit(model, data, chains=1, warmup=150, draws=300, progress=False)
     away = far(posterior, ELECTRICITY)
     assert max(away.values()) < 2, away
     assert posterior.method == "marginal"
@@ -186,6 +186,6 @@ def test_tastes_for_electricity_are_within_two_published_standard_errors(electri
 
 @SHORT
 def test_tastes_for_trains_are_within_two_standard_errors_of_another_package(train):
-    posterior = fh.fit(*train, chains=2, warmup=100, draws=200, points=64, progress=False)
+    posterior = fh.fit(*train, chains=1, warmup=100, draws=150, points=64, progress=False)
     away = far(posterior, TRAIN)
     assert max(away.values()) < 2, away
