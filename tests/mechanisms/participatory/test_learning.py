@@ -43,7 +43,7 @@ def loaded():
 
 @pytest.mark.parametrize("temperature", [0.3, 0.05, 0.01])
 def test_gradients_are_differences_of_the_softened_rule_in_every_number(temperature):
-    pair = loaded()
+    pair, temperature = loaded(), jnp.asarray(temperature)
     leaves, tree = jax.tree.flatten(pair)
     slopes = jax.tree.leaves(slope(pair, temperature))
     moved = 0
@@ -62,7 +62,7 @@ def test_gradients_are_differences_of_the_softened_rule_in_every_number(temperat
 def test_the_exact_rule_has_slope_zero_and_so_would_learn_nothing():
     exact = jax.grad(lambda t: jnp.sum(VIEW * Participatory(t).allocate(society(VALUES, ALPHA, BETA)).shares))
     assert float(exact(0.8)) == 0.0
-    assert abs(float(slope(loaded(), 0.05)[0].strength)) > 1e-4
+    assert abs(float(slope(loaded(), jnp.asarray(0.05))[0].strength)) > 1e-4
 
 
 def test_soft_shares_are_feasible_certified_and_tend_to_the_rule():
