@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fehr_schmidt import Optimum, loss_of, optimum, penalty, standard
 
-from fairhand.mechanisms.participatory import families
+from fairhand.mechanisms.participatory import compare, families
 from fairhand.mechanisms.participatory.theory.bounds import bounds
 
 
@@ -103,6 +103,15 @@ def test_one_agent_may_give_up_nearly_all(agents):
     _, _, tradeoff, best = measure(found.values, below / 2, below / 2)
     assert tradeoff < found.tradeoff - 0.1 or np.ptp(best.utilities) > 1e-3
     assert families.proposition_5_1(agents, 1e-6, 2e-6).tradeoff > agents - 1e-4
+
+
+@pytest.mark.parametrize("agents", [2, 20, 50, 100])
+def test_the_tradeoff_is_near_n_up_to_a_hundred_agents_and_only_beyond_the_threshold(agents):
+    found = families.proposition_5_1(agents, 1e-3, 3e-3)
+    beyond, short = (compare(found.values, t / 2, t / 2) for t in (1.02 * found.threshold, 0.98 * found.threshold))
+    assert beyond.tradeoff == pytest.approx(found.tradeoff, rel=1e-6)
+    assert beyond.loss == pytest.approx(found.loss, abs=1e-9)
+    assert short.tradeoff == pytest.approx(1, abs=1e-9)
 
 
 def test_the_matrices_of_proposition_5_1_are_printed_transposed():
