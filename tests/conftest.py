@@ -12,6 +12,8 @@ from fairhand.workflow._start import _cache_folder, start_jax
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["FAIRHAND_CACHE_DIR"] = str(_cache_folder() / worker)
 
+# Four devices that wait for each other on two busy cores may need longer than the 40 seconds after which XLA aborts Python.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_collective_call_terminate_timeout_seconds=600"
 start_jax(devices=4)  # before JAX runs anything: sharding is tested on four devices of the host
 
 import jax  # noqa: E402

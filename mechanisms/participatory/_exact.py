@@ -14,8 +14,8 @@ from ..base import Certificate
 from ._check import Problem, check_problem, traced
 from ._weights import Program
 from .solvers.dual import bound
-from .solvers.solution import Solution, stacked
-from .solvers.solve import solve_checked
+from .solvers.solution import Solution
+from .solvers.solve import solve_checked, solve_each
 
 ADVICE = "Pass a larger `tol`, another `method`, or check that the numbers are valid: a refused program has NaN shares."
 MAX_STEPS = 20000
@@ -77,9 +77,8 @@ def solve_program(program: Program, caps: Any, disposal: str, method: str, tol: 
     """
     if program.known and not traced(caps):
         problem = check_problem(program.values, program.alpha, program.beta, caps, disposal)
-        found = stacked([solve_checked(p, method, tol, MAX_STEPS) for p in problem.each()], problem.batch)
-        residual = np.reshape([_residual(p, s) for p, s in _pairs(problem, found)], problem.batch)
-        return as_certificate(found, residual, tol)
+        found = solve_each(problem, method, tol, MAX_STEPS)
+        return as_certificate(found, _residual(problem, found.gap), tol)
     values = jnp.asarray(program.values)
     caps = jnp.broadcast_to(jnp.asarray(caps, values.dtype), values.shape[-1:])
     one = functools.partial(_traced, caps=caps, disposal=disposal, method=method, tol=tol)
@@ -97,15 +96,11 @@ def as_certificate(found: Solution, residual: Any, tol: float) -> SolutionCertif
     return SolutionCertificate(np.asarray(residual), tol, parts, ADVICE, found.method)
 
 
-def _pairs(problem: Problem, found: Solution):
-    at = np.ndindex(problem.batch)
-    return ((p, np.asarray(found.gap)[i]) for p, i in zip(problem.each(), at, strict=True))
-
-
-def _residual(p: Problem, gap: Any) -> float:
-    best = bound(np.zeros(len(p.values)), p.values, p.caps, p.disposal)
-    gap = max(float(gap), 0.0) if gap == gap else np.nan
-    return gap / best if best > 0 else (0.0 if gap <= 0 else np.inf)
+def _residual(p: Problem, gap: Any) -> Any:
+    """Gaps relative to the greatest total utility, `[...]`; 0 where nothing is worth anything."""
+    best = bound(np.zeros(p.alpha.shape), p.values, p.caps, p.disposal)
+    gap = np.maximum(gap, 0.0)
+    return np.divide(gap, best, out=np.where(gap > 0, np.inf, gap), where=best > 0)[()]
 
 
 def _traced(values: Any, alpha: Any, beta: Any, *, caps: Any, disposal: str, method: str, tol: float) -> dict[str, Any]:
