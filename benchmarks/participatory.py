@@ -15,6 +15,8 @@ from _timing import compare
 from fairhand.mechanisms.participatory import measures
 from fairhand.mechanisms.participatory.solvers.solve import solve
 
+KINDS = ("uniform", "cubed", "nearly aligned", "Fehr and Schmidt's")
+
 
 def population(kind: str, agents: int, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, alpha and beta."""
@@ -38,9 +40,9 @@ def timed(run: Callable[[], Any]) -> tuple[Any, float, float]:
     return found, time.perf_counter() - clock, time.process_time() - cpu
 
 
-def large(agents: int = 10_000, items: int = 1000) -> None:
+def large(agents: int = 10_000, items: int = 1000, kinds: tuple[str, ...] = KINDS) -> None:
     """10^4 agents x 10^3 items to 1e-4, compiling included in the first."""
-    for kind in ("uniform", "cubed", "nearly aligned", "Fehr and Schmidt's"):
+    for kind in kinds:
         data = population(kind, agents, items)
         found, clock, cpu = timed(lambda data=data: solve(*data, method="first_order", tol=1e-4, throw=False))
         relative = found.gap / data[0].max(0).sum()
@@ -101,6 +103,7 @@ def anytime(agents: int = 2000, items: int = 200) -> None:
 
 if __name__ == "__main__":
     large()  # first, since the peak of memory is that of the whole process
+    large(100_000, 50, KINDS[:1])
     against_highs()
     two_agents()
     evaluation()
