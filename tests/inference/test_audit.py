@@ -196,6 +196,7 @@ def test_one_shot_deviations_are_found_at_their_state():
     assert found.amount == pytest.approx(gain, abs=4 * found.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sway", [0.0, 1.0, 2.0])
 def test_only_the_right_movement_of_promises_keeps_people_honest(sway):
     with jax.enable_x64(True):

@@ -140,13 +140,14 @@ class Start:
         self.z, self.covariance = np.asarray(z), np.linalg.inv(np.asarray(target.derivatives(z, args)[2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guide", "precision"),
     [
         ("multivariate", "float32"),
-        pytest.param("multivariate", "float64", marks=pytest.mark.slow),
-        pytest.param("normal", "float64", marks=pytest.mark.slow),
-        pytest.param("lowrank", "float64", marks=pytest.mark.slow),
+        ("multivariate", "float64"),
+        ("normal", "float64"),
+        ("lowrank", "float64"),
     ],
 )
 def test_a_logit_agrees_with_the_laplace_approximation(guide, precision):

@@ -170,7 +170,8 @@ def values_of(rule, world, metric, temperature=None):
     return jnp.sum(weight * jax.vmap(metric)(people, jax.vmap(soft.allocate)(people)))
 
 
-@pytest.mark.parametrize("weight", [pytest.param(0.5, marks=pytest.mark.slow), 2.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", [0.5, 2.0])
 def test_the_best_strength_is_one_over_one_plus_lambda(weight):
     world = Grid(jnp.asarray(0.3), jnp.asarray(0.3))
     metric = NetGain(weight)

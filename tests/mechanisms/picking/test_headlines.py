@@ -62,9 +62,8 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize(
-    "agents", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("agents", [2, 3, 4])
 def test_weighted_ranking_becomes_fair_and_efficient(agents):
     """Theorem A.1: nobody envies, few items differ from the weighted optimum, and the Pareto factor tends to 1."""
     laws = MIXED[agents]
