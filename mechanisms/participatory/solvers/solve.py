@@ -87,7 +87,10 @@ def solve(
 def solve_each(problem: Problem, method: str, tol: float, max_steps: int) -> Solution:
     """The solutions of checked problems: pairs of agents all at once, others one by one; some may not have converged."""
     p = problem
-    if p.batch and method in ("auto", "two_agent") and p.counts is None and applies(p.alpha, p.beta):
+    # Where nobody minds, `auto` fills items one by one, and breaks ties otherwise: a batch must do as its loop does.
+    minded = ((p.alpha != 0) | (p.beta != 0)).any(-1).all()
+    pairs = method == "two_agent" or (method == "auto" and minded)
+    if p.batch and pairs and p.counts is None and applies(p.alpha, p.beta):
         shares, interval = cut(p)
         return certified(p, shares, middle(interval), tol, "two_agent")
     return stacked([solve_checked(one, method, tol, max_steps) for one in p.each()], p.batch)

@@ -228,3 +228,13 @@ def test_silence_of_everybody_is_the_default():
     found = Participatory(default=(0.3, 0.2)).allocate(people)
     assert found.certificate.primal == pytest.approx(float(solve(people.values, 0.3, 0.2).primal))
     assert float(np.sum(inequality(found.certificate.utilities).advantage)) >= 0
+
+
+@pytest.mark.parametrize("rule", [Utilitarian(), Participatory(), ExternalityPricing()])
+def test_batches_of_pairs_with_many_ties_are_their_loops(rule):
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 4, (60, 2, 4)).astype(float)
+    alpha = 0.1 * (draw.random((60, 2)) < 0.5)
+    both = rule.allocate(society(values, alpha, alpha)).shares
+    each = [rule.allocate(society(v, a, a)).shares for v, a in zip(values, alpha, strict=True)]
+    np.testing.assert_array_equal(both, np.stack(each))
